@@ -1,0 +1,211 @@
+//! The things of the catalog, typed.
+
+use std::collections::BTreeMap;
+use units::Figure;
+
+/// Number formats of matrix units and stored tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dtype {
+    /// IEEE single.
+    Fp32,
+    /// 19-bit matrix format of single-precision inputs (TF32, HF32).
+    Tf32,
+    /// bfloat16.
+    Bf16,
+    /// IEEE half.
+    Fp16,
+    /// 8-bit float (FP8, MXFP8, HiF8).
+    Fp8,
+    /// 4-bit float (MXFP4, NVFP4, HiF4).
+    Fp4,
+    /// 8-bit integer.
+    Int8,
+}
+
+impl Dtype {
+    /// Every format with its word.
+    pub const WORDS: [(Self, &'static str); 7] = [
+        (Self::Fp32, "fp32"),
+        (Self::Tf32, "tf32"),
+        (Self::Bf16, "bf16"),
+        (Self::Fp16, "fp16"),
+        (Self::Fp8, "fp8"),
+        (Self::Fp4, "fp4"),
+        (Self::Int8, "int8"),
+    ];
+
+    /// Bytes of one stored element.
+    pub fn bytes(self) -> f64 {
+        match self {
+            Self::Fp32 | Self::Tf32 => 4.0,
+            Self::Bf16 | Self::Fp16 => 2.0,
+            Self::Fp8 | Self::Int8 => 1.0,
+            Self::Fp4 => 0.5,
+        }
+    }
+
+    /// The word used in files and output.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(d, _)| *d == self).map_or("?", |(_, w)| w)
+    }
+}
+
+/// One accelerator as a rank sees it (for the 910C: one die).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chip {
+    /// File name without ending.
+    pub id: String,
+    /// Name as printed by the maker.
+    pub name: String,
+    /// Maker.
+    pub vendor: String,
+    /// Family whose calibration a chip without its own borrows: `ascend`, `ampere`, `hopper`, `blackwell`, `tpu`.
+    pub family: String,
+    /// Dense matrix peak by format. FLOP/s.
+    pub matrix: BTreeMap<Dtype, Figure>,
+    /// Vector peak at FP32. FLOP/s.
+    pub vector: Figure,
+    /// HBM capacity. Bytes.
+    pub memory: Figure,
+    /// HBM bandwidth. Bytes/s.
+    pub memory_bandwidth: Figure,
+    /// Fixed time of one operator on a busy queue. Seconds.
+    pub launch: Figure,
+    /// Share of the matrix and vector units that communication kernels occupy while they overlap
+    /// with compute (0 where an engine does it).
+    pub communication_cores: Figure,
+    /// Power of the package under load. Watts.
+    pub power: Option<Figure>,
+    /// Purchase price. USD.
+    pub price: Option<Figure>,
+    /// Rental. USD/h.
+    pub rental: Option<Figure>,
+}
+
+/// How the members of one level are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wiring {
+    /// A direct link between every two members; a member's bandwidth is the sum over its links.
+    FullMesh,
+    /// One or more tiers of switches, any pair at full rate unless oversubscribed.
+    Switch,
+    /// A ring or torus; a member's bandwidth is the sum over its links.
+    Torus,
+}
+
+/// One level of a cluster's fabric, innermost first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level {
+    /// `board`, `rack`, `pod`, `scale-out`.
+    pub name: String,
+    /// How members are joined.
+    pub wiring: Wiring,
+    /// Chips in one instance of this level (cumulative); the last may be the whole cluster.
+    pub size: u64,
+    /// Raw bandwidth of one chip into this level, one direction. Bytes/s.
+    pub bandwidth: Figure,
+    /// Share of the raw bandwidth that large messages reach.
+    pub utilisation: Figure,
+    /// Time of one collective step or message, end to end, without bytes. Seconds.
+    pub latency: Figure,
+    /// Down-to-up ratio above this level's non-blocking part; 1 is non-blocking.
+    pub oversubscription: Figure,
+    /// Whether switches reduce in flight (NVLS, SHARP).
+    pub in_network_reduction: bool,
+}
+
+/// Chips joined by a fabric: a pod, or pods joined by a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// File name without ending.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// The chip.
+    pub chip: Chip,
+    /// Chips (ranks) in the cluster as described.
+    pub chips: u64,
+    /// Fabric levels, innermost first; sizes grow; the last spans the cluster.
+    pub levels: Vec<Level>,
+    /// Power of everything but the chips, per chip. Watts.
+    pub overhead_power: Option<Figure>,
+}
+
+/// One length stage of a training run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// Sequence length in tokens.
+    pub sequence: u64,
+    /// Share of the run's tokens trained at this length (shares sum to 1).
+    pub share: Figure,
+}
+
+/// Optimizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimizer {
+    /// `AdamW` for everything.
+    AdamW,
+    /// Muon for matrices, `AdamW` for the rest.
+    Muon {
+        /// Newton-Schulz iterations.
+        iterations: u64,
+    },
+}
+
+/// Number formats of one training run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precision {
+    /// Projections, dense and shared feed-forward.
+    pub linear: Dtype,
+    /// Routed experts.
+    pub expert: Dtype,
+    /// Attention core.
+    pub attention: Dtype,
+    /// Indexer scores.
+    pub indexer: Dtype,
+    /// Router, compressors, hyper-connection projections.
+    pub sensitive: Dtype,
+    /// Output head.
+    pub head: Dtype,
+    /// Weights as kept for compute.
+    pub weights: Dtype,
+    /// Gradient accumulation.
+    pub gradients: Dtype,
+    /// Gradients on the wire.
+    pub gradient_wire: Dtype,
+    /// Master weights.
+    pub master: Dtype,
+    /// Optimizer moments.
+    pub moments: Dtype,
+    /// Saved activations.
+    pub activations: Dtype,
+    /// Saved inputs of linear layers.
+    pub linear_inputs: Dtype,
+    /// Saved inputs of experts.
+    pub expert_inputs: Dtype,
+    /// Expert dispatch on the wire.
+    pub dispatch: Dtype,
+    /// Expert combine on the wire.
+    pub combine: Dtype,
+}
+
+/// What is trained, for how long, in which precision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// File name without ending.
+    pub id: String,
+    /// Model id it belongs to.
+    pub model: String,
+    /// Tokens of the run.
+    pub tokens: Figure,
+    /// Tokens of one optimizer step at full batch.
+    pub batch_tokens: Figure,
+    /// Length stages in order.
+    pub stages: Vec<Stage>,
+    /// Number formats.
+    pub precision: Precision,
+    /// Where the formats are stated, and what of them is assumed.
+    pub precision_note: Figure,
+    /// Optimizer.
+    pub optimizer: Optimizer,
+}

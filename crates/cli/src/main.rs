@@ -1,0 +1,2 @@
+//! The `supernode` binary.
+fn main() {}
