@@ -4,9 +4,11 @@
 
 mod architecture;
 mod operator;
+mod visible;
 
 pub use architecture::{Architecture, Attention, Ffn, Indexer, Layer, Mlp, Norm, Residual};
 pub use operator::{
     Axis, Class, Collective, Cut, Exchange, Operator, Role, Saved, Shard, Step, Tag, Weights,
     Width, Work,
 };
+pub use visible::{Visible, visible};
