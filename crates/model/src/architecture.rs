@@ -28,7 +28,7 @@ pub struct Architecture {
 }
 
 /// One block: attention, then feed-forward.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// The token-mixing sub-layer.
     pub attention: Attention,

@@ -1,1 +1,173 @@
-//! (being built)
+//! A plan: how a model is laid on ranks; whether it is legal, what it holds in memory, and the
+//! [`program::Program`] it lowers to.
+//!
+//! [`Plan`] holds the degrees and options, [`violations`] checks both rank grids, [`Layout`] cuts the
+//! blocks into stages, [`memory`] adds up a stage, [`lower`] makes the program. The crate knows no
+//! time and no file.
+
+mod check;
+mod layout;
+mod lower;
+mod memory;
+mod recipe;
+
+pub use check::{Violation, violations};
+pub use layout::{Block, Layout};
+pub use lower::lower;
+pub use memory::{StageMemory, memory};
+pub use recipe::{role_dtype, width_bytes, wire};
+
+use model::{Axis, Shard, Tag};
+use program::{Group, Overlap, Schedule};
+
+/// A layout of a training job.
+///
+/// Degrees follow Megatron: the attention grid is `tensor · context · data · pipeline`, the expert
+/// grid `expert_tensor · expert · expert_data · pipeline`, both all of the job's ranks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// tp
+    pub tensor: u64,
+    /// cp
+    pub context: u64,
+    /// pp
+    pub pipeline: u64,
+    /// Model chunks per pipeline rank (vpp); 1 is plain.
+    pub virtual_pipeline: u64,
+    /// dp
+    pub data: u64,
+    /// ep
+    pub expert: u64,
+    /// etp
+    pub expert_tensor: u64,
+    /// edp
+    pub expert_data: u64,
+    /// Whether activations outside tensor-parallel parts are split over `tensor`.
+    pub sequence_parallel: bool,
+    /// What is sharded over the data ranks.
+    pub zero: Zero,
+    /// Ranks over which ZeRO shards, if fewer than the data group (hybrid sharding).
+    pub shard_group: Option<u64>,
+    /// Sequences in a micro-batch.
+    pub micro_batch: u64,
+    /// Pipeline schedule.
+    pub schedule: Schedule,
+    /// What the backward pass computes again.
+    pub recompute: Recompute,
+    /// What runs beside compute.
+    pub overlap: Overlap,
+    /// Whether kernels are launched as recorded graphs.
+    pub graphs: bool,
+    /// Whether the loss is fused with the head so that FP32 logits are not kept.
+    pub fused_loss: bool,
+    /// Whether a token crosses into a node or rack only once on its way to experts.
+    pub deduplicated_dispatch: bool,
+    /// Whether pipeline ranks are neighbours (`pipeline` innermost) instead of far apart.
+    pub pipeline_innermost: bool,
+    /// Blocks on each stage, if not cut evenly.
+    pub stage_blocks: Option<Vec<u64>>,
+}
+
+/// ZeRO's stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Zero {
+    /// Every data rank keeps everything.
+    None,
+    /// Optimizer state is sharded (Megatron's distributed optimizer).
+    Optimizer,
+    /// Gradients too.
+    Gradients,
+    /// Weights too (FSDP).
+    Weights,
+}
+
+/// What is computed again in the backward pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recompute {
+    /// Blocks recomputed whole.
+    pub blocks: FullBlocks,
+    /// Tensors recomputed in the other blocks.
+    pub tags: Vec<Tag>,
+}
+
+/// How many blocks are recomputed whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullBlocks {
+    /// None.
+    None,
+    /// The first so many of each stage.
+    PerStage(u64),
+    /// All.
+    All,
+}
+
+impl Plan {
+    /// Ranks of the job.
+    pub fn ranks(&self) -> u64 {
+        self.tensor * self.context * self.data * self.pipeline
+    }
+
+    /// Sequences every step takes through one pipeline are `micro_batches · micro_batch`.
+    ///
+    /// `None` if the batch does not divide.
+    pub fn micro_batches(&self, batch_sequences: u64) -> Option<u64> {
+        let per_wave = self.data * self.micro_batch;
+        (per_wave > 0 && batch_sequences.is_multiple_of(per_wave)).then(|| batch_sequences / per_wave)
+    }
+
+    /// How a micro-batch of sequences of `sequence` tokens is cut.
+    pub fn shard(&self, sequence: u64) -> Shard {
+        Shard {
+            micro_batch: self.micro_batch,
+            sequence,
+            tensor: self.tensor,
+            sequence_parallel: self.sequence_parallel,
+            context: self.context,
+            expert: self.expert,
+            expert_tensor: self.expert_tensor,
+        }
+    }
+
+    /// Stages the blocks are cut into.
+    pub fn stages(&self) -> u64 {
+        self.schedule.stages(self.pipeline, self.virtual_pipeline)
+    }
+
+    /// Ranks over which dense optimizer state (or weights) is sharded; 1 without ZeRO.
+    pub fn dense_shard(&self) -> u64 {
+        self.sharded_over(self.data * self.context)
+    }
+
+    /// Likewise for experts.
+    pub fn expert_shard(&self) -> u64 {
+        self.sharded_over(self.expert_data)
+    }
+
+    fn sharded_over(&self, group: u64) -> u64 {
+        match (self.zero, self.shard_group) {
+            (Zero::None, _) => 1,
+            (_, Some(limit)) => limit.min(group),
+            (_, None) => group,
+        }
+    }
+
+    /// Every communication group with its stride in rank order.
+    ///
+    /// Tensor ranks are neighbours, then context, then data; experts are neighbours inside the same
+    /// block. Pipeline ranks are farthest apart unless `pipeline_innermost`.
+    pub fn groups(&self) -> Vec<Group> {
+        let base = if self.pipeline_innermost { self.pipeline } else { 1 };
+        let pipeline_stride =
+            if self.pipeline_innermost { 1 } else { self.tensor * self.context * self.data };
+        let group = |axis, size, stride| Group { axis, size, stride };
+        vec![
+            group(Axis::Tensor, self.tensor, base),
+            group(Axis::Context, self.context, base * self.tensor),
+            group(Axis::Data, self.context * self.data, base * self.tensor),
+            group(Axis::ExpertTensor, self.expert_tensor, base),
+            group(Axis::Expert, self.expert, base * self.expert_tensor),
+            group(Axis::ExpertData, self.expert_data, base * self.expert_tensor * self.expert),
+            group(Axis::Pipeline, self.pipeline, pipeline_stride),
+        ]
+    }
+}

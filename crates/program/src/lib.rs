@@ -1,1 +1,241 @@
-//! (being built)
+//! What every engine executes: the work of each class of ranks, and the schedule that orders it.
+//!
+//! A plan lowers to one [`Program`]. Ranks that do the same are one [`RankClass`]; blocks that do
+//! the same are one [`Segment`]; operators and collectives that are the same are priced once. The
+//! crate holds no chip, no fabric and no time. Start at [`Program`], then [`Schedule`].
+
+mod schedule;
+
+pub use schedule::{PhaseCounts, Schedule, StageMeans};
+
+use model::{Axis, Exchange, Operator};
+
+/// One optimizer step of a job, folded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// Distinct operators of all segments.
+    pub operators: Vec<Operator>,
+    /// Distinct collectives of all segments.
+    pub exchanges: Vec<Exchange>,
+    /// Distinct pieces of a stage: a kind of block, the embedding, the head.
+    pub segments: Vec<Segment>,
+    /// One class per pipeline rank, in order.
+    pub classes: Vec<RankClass>,
+    /// Communication groups by axis.
+    pub groups: Vec<Group>,
+    /// Order of passes.
+    pub schedule: Schedule,
+    /// Micro-batches each pipeline handles in a step.
+    pub micro_batches: u64,
+    /// Chunks of a rank (virtual stages; 2 for the V-shaped and bidirectional schedules).
+    pub chunks: u64,
+    /// Bytes sent over one stage boundary for one micro-batch.
+    pub boundary_bytes: f64,
+    /// What may run at the same time as compute.
+    pub overlap: Overlap,
+    /// Whether kernels are launched as recorded graphs, so that the host is never late.
+    pub graphs: bool,
+    /// How expert tokens travel.
+    pub routing: Option<Routing>,
+    /// Ranks in all.
+    pub ranks: u64,
+}
+
+/// A piece of a stage that many stages share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// `block attention_csa moe`, `embedding`, `head`, `mtp`.
+    pub name: String,
+    /// What it does forward, in order.
+    pub steps: Vec<StepRef>,
+    /// Gradient bytes that a sharded-weights plan gathers before and scatters after each pass.
+    pub gathered: Gathered,
+}
+
+/// One step of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepRef {
+    /// Index into [`Program::operators`].
+    Compute {
+        /// Which.
+        operator: u32,
+        /// Whether the backward pass runs it once more before using its output.
+        recomputed: bool,
+    },
+    /// Index into [`Program::exchanges`].
+    Exchange {
+        /// Which.
+        exchange: u32,
+        /// Whether the backward pass repeats it.
+        recomputed: bool,
+    },
+}
+
+/// Weights of one segment that are sharded over the data group and gathered for use (ZeRO-3).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Gathered {
+    /// Bytes of the whole dense weights on this rank after tensor sharding.
+    pub dense_bytes: f64,
+    /// Bytes of the expert weights on this rank after expert sharding.
+    pub expert_bytes: f64,
+    /// Bytes of dense gradients reduced per use.
+    pub dense_gradient_bytes: f64,
+    /// Bytes of expert gradients reduced per use.
+    pub expert_gradient_bytes: f64,
+}
+
+/// Ranks of one pipeline position: same ops, same timing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RankClass {
+    /// Pipeline rank.
+    pub pipeline_rank: u64,
+    /// Ranks in the class.
+    pub ranks: u64,
+    /// What each chunk runs: `(segment, times)`.
+    pub chunks: Vec<Vec<(u32, u64)>>,
+    /// What is done once a step, after the last micro-batch.
+    pub finish: Finish,
+}
+
+/// Gradient exchange and optimizer of one rank.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finish {
+    /// Collectives over gradients and weights, `(during, exchange)`.
+    pub exchanges: Vec<(During, StepExchange)>,
+    /// Bytes the optimizer reads and writes.
+    pub optimizer_bytes: f64,
+    /// Matrix FLOPs of the optimizer (Newton-Schulz).
+    pub optimizer_flops: f64,
+    /// Kernel launches of the optimizer.
+    pub optimizer_launches: f64,
+}
+
+/// A once-a-step collective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepExchange {
+    /// `gradient_reduce`, `parameter_gather`, `tied_embedding`.
+    pub name: &'static str,
+    /// Over which axis.
+    pub axis: Axis,
+    /// What is done.
+    pub operation: model::Collective,
+    /// Size by nccl-tests' convention.
+    pub bytes: f64,
+}
+
+/// When a once-a-step collective may hide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum During {
+    /// Behind the backward pass of the last micro-batch.
+    LastBackward,
+    /// Behind the forward pass of the first micro-batch.
+    FirstForward,
+    /// Nowhere.
+    Alone,
+}
+
+/// A communication group: `size` ranks, `stride` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Which axis.
+    pub axis: Axis,
+    /// Members.
+    pub size: u64,
+    /// Distance between neighbours in rank order.
+    pub stride: u64,
+}
+
+/// What may run beside compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "five independent switches, named as launchers name them"
+)]
+pub struct Overlap {
+    /// Gradient reduction behind the last backward pass.
+    pub gradient_reduce: bool,
+    /// Parameter gathering behind the first forward pass (or, sharded weights, the layer before).
+    pub parameter_gather: bool,
+    /// Expert dispatch and combine behind another micro-batch's compute.
+    pub expert: bool,
+    /// Tensor-parallel collectives behind the product they feed, in slices.
+    pub tensor: bool,
+    /// Context-parallel exchange behind attention.
+    pub context: bool,
+    /// Stage-boundary sends and receives behind compute.
+    pub pipeline: bool,
+}
+
+/// How tokens reach their experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// Routed experts.
+    pub experts: u64,
+    /// Experts per token.
+    pub topk: u64,
+    /// Whether a token crosses into an instance of a level only once.
+    pub deduplicated: bool,
+    /// Most groups (instances) a token may go to, where routing is limited.
+    pub group_limit: Option<u64>,
+}
+
+impl Program {
+    /// The group of `axis`; of one rank if the program does not name it.
+    pub fn group(&self, axis: Axis) -> Group {
+        self.groups.iter().find(|g| g.axis == axis).copied().unwrap_or(Group {
+            axis,
+            size: 1,
+            stride: 1,
+        })
+    }
+
+    /// Checks what every engine relies on: indices exist, classes partition the ranks, groups fit.
+    ///
+    /// # Errors
+    /// One sentence per violation.
+    pub fn validate(&self) -> Result<(), Vec<String>> {
+        let mut problems = Vec::new();
+        let ranks: u64 = self.classes.iter().map(|c| c.ranks).sum();
+        if ranks != self.ranks {
+            problems.push(format!("classes hold {ranks} ranks, the program {}", self.ranks));
+        }
+        for group in &self.groups {
+            if group.size == 0 || !self.ranks.is_multiple_of(group.size) {
+                problems.push(format!(
+                    "group {:?} of {} does not divide the ranks",
+                    group.axis, group.size
+                ));
+            }
+        }
+        for segment in &self.segments {
+            for step in &segment.steps {
+                let known = match *step {
+                    StepRef::Compute { operator, .. } => (operator as usize) < self.operators.len(),
+                    StepRef::Exchange { exchange, .. } => {
+                        (exchange as usize) < self.exchanges.len()
+                    }
+                };
+                if !known {
+                    problems
+                        .push(format!("segment `{}` has a step without a target", segment.name));
+                }
+            }
+        }
+        for class in &self.classes {
+            if class.chunks.len() as u64 != self.chunks {
+                problems.push(format!(
+                    "rank {} has {} chunks",
+                    class.pipeline_rank,
+                    class.chunks.len()
+                ));
+            }
+            if class.chunks.iter().flatten().any(|&(s, _)| s as usize >= self.segments.len()) {
+                problems.push(format!("rank {} runs an unknown segment", class.pipeline_rank));
+            }
+        }
+        if self.micro_batches == 0 {
+            problems.push("no micro-batches".to_owned());
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}

@@ -1,0 +1,247 @@
+//! The algorithms: steps and bytes per level.
+
+use catalog::Wiring;
+use fabric::{Channel, Fabric, MAX_LEVELS, Span};
+use model::Collective;
+
+/// How a collective is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Algorithm {
+    /// Rings through all members, as many in parallel as there are ports; levels work at once.
+    Ring,
+    /// Double binary tree between instances, chain inside (all-reduce only).
+    Tree,
+    /// One phase per level, inside out and back; each phase direct or by halving and doubling.
+    Hierarchical,
+    /// Reduction in the switches of one level (all-reduce only).
+    InNetwork,
+    /// Every member sends to every other directly (all-to-all, point to point).
+    Direct,
+}
+
+impl Algorithm {
+    /// The word used in output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Tree => "tree",
+            Self::Hierarchical => "hierarchical",
+            Self::InNetwork => "in-network",
+            Self::Direct => "direct",
+        }
+    }
+
+    /// What can carry out `operation`.
+    pub fn legal(operation: Collective) -> &'static [Self] {
+        match operation {
+            Collective::AllReduce => &[Self::Ring, Self::Tree, Self::Hierarchical, Self::InNetwork],
+            Collective::AllGather | Collective::ReduceScatter => &[Self::Ring, Self::Hierarchical],
+            Collective::AllToAll | Collective::SendRecv => &[Self::Direct],
+        }
+    }
+
+    /// Whether levels carry their bytes at the same time (the slowest counts) or one after another.
+    pub fn is_pipelined(self) -> bool {
+        self != Self::Hierarchical
+    }
+}
+
+/// One level's part in an algorithm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Phase {
+    /// The level.
+    pub level: usize,
+    /// Dependent steps there.
+    pub steps: f64,
+    /// Bytes a rank pushes into the level.
+    pub bytes: f64,
+    /// Rate at which it can, given how many of the level's links the group uses.
+    pub bytes_per_s: f64,
+}
+
+/// At most one phase a level, no allocation.
+pub(crate) struct Phases {
+    list: [Phase; MAX_LEVELS],
+    len: usize,
+}
+
+impl Phases {
+    fn new() -> Self {
+        Self {
+            list: [Phase { level: 0, steps: 0.0, bytes: 0.0, bytes_per_s: 1.0 }; MAX_LEVELS],
+            len: 0,
+        }
+    }
+
+    fn push(&mut self, phase: Phase) {
+        self.list[self.len] = phase;
+        self.len += 1;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Phase> {
+        self.list[..self.len].iter()
+    }
+}
+
+/// Bandwidth of a rank at a level of which the group uses `fan` members: on a full mesh only the
+/// links to those members carry anything.
+fn usable(channel: &Channel, fan: u64) -> f64 {
+    match channel.wiring {
+        Wiring::FullMesh if channel.fan > 1 => {
+            channel.bytes_per_s * ((fan - 1) as f64 / (channel.fan - 1) as f64).min(1.0)
+        }
+        _ => channel.bytes_per_s,
+    }
+}
+
+pub(crate) fn phases(
+    fabric: &Fabric,
+    span: &Span,
+    operation: Collective,
+    algorithm: Algorithm,
+    bytes: f64,
+    fewer_copies: &[f64; MAX_LEVELS],
+) -> Option<Phases> {
+    let passes = if operation == Collective::AllReduce { 2.0 } else { 1.0 };
+    match algorithm {
+        Algorithm::Ring => Some(ring(fabric, span, bytes, passes)),
+        Algorithm::Tree => Some(tree(fabric, span, bytes)),
+        Algorithm::Hierarchical => Some(hierarchical(fabric, span, bytes, passes)),
+        Algorithm::InNetwork => in_network(fabric, span, bytes),
+        Algorithm::Direct if operation == Collective::SendRecv => Some(point(fabric, span, bytes)),
+        Algorithm::Direct => Some(all_to_all(fabric, span, bytes, fewer_copies)),
+    }
+}
+
+/// Levels the group crosses, with the members inside one instance of the level below.
+fn crossed<'a>(
+    fabric: &'a Fabric,
+    span: &'a Span,
+) -> impl Iterator<Item = (usize, &'a Channel, u64, u64)> {
+    let mut inside = 1;
+    fabric.channels().iter().enumerate().filter_map(move |(level, channel)| {
+        let (fan, members_below) = (span.fan[level], inside);
+        inside *= fan;
+        (fan > 1).then_some((level, channel, fan, members_below))
+    })
+}
+
+/// `passes`·(n-1)/n·B through every cut of the ring (Patarasuk and Yuan, 2009); the members inside
+/// one instance share its way out, each through its own port. Steps: one hop per link of the ring.
+fn ring(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases {
+    let size = span.size();
+    let n = size as f64;
+    let mut out = Phases::new();
+    for (level, channel, fan, below) in crossed(fabric, span) {
+        let hops = (size / below - size / (below * fan)) as f64;
+        out.push(Phase {
+            level,
+            steps: passes * hops,
+            bytes: passes * (n - 1.0) / n * bytes / below as f64,
+            bytes_per_s: usable(channel, fan),
+        });
+    }
+    out
+}
+
+/// Up and down a tree: each rank passes 2·B on; chain of members inside, log2 between instances
+/// (NCCL's double binary tree).
+fn tree(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
+    let mut out = Phases::new();
+    for (level, channel, fan, below) in crossed(fabric, span) {
+        let depth = if below == 1 && level == 0 { (fan - 1) as f64 } else { log2_ceil(fan) };
+        out.push(Phase {
+            level,
+            steps: 2.0 * depth,
+            bytes: 2.0 * bytes / below as f64,
+            bytes_per_s: usable(channel, fan),
+        });
+    }
+    out
+}
+
+/// Reduce-scatter inside out, all-gather back: level l moves (f-1)/f of what is left, B over the
+/// members below. Direct on a full mesh (one step), else halving and doubling (log2 f steps).
+fn hierarchical(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases {
+    let mut out = Phases::new();
+    for (level, channel, fan, below) in crossed(fabric, span) {
+        let steps = match channel.wiring {
+            Wiring::FullMesh => 1.0,
+            Wiring::Switch => log2_ceil(fan),
+            Wiring::Torus => (fan - 1) as f64,
+        };
+        out.push(Phase {
+            level,
+            steps: passes * steps,
+            bytes: passes * (fan - 1) as f64 / fan as f64 * bytes / below as f64,
+            bytes_per_s: usable(channel, fan),
+        });
+    }
+    out
+}
+
+/// Each rank sends its B to the switch and the reduced B/n of its part back out: B·(1 + 1/n).
+fn in_network(fabric: &Fabric, span: &Span, bytes: f64) -> Option<Phases> {
+    let level = span.outermost()?;
+    let channel = &fabric.channels()[level];
+    let inner = span.fan[..level].iter().all(|&f| f == 1);
+    (channel.reduces && inner).then(|| {
+        let mut out = Phases::new();
+        let n = span.fan[level] as f64;
+        out.push(Phase {
+            level,
+            steps: 2.0,
+            bytes: bytes * (1.0 + 1.0 / n),
+            bytes_per_s: channel.bytes_per_s,
+        });
+        out
+    })
+}
+
+/// Bytes for members beyond the instance below leave through a switched level's ports directly.
+/// Inside a block of meshes or tori every byte corrects its coordinate dimension by dimension
+/// (UB-Mesh's two-phase exchange), so each dimension carries (f-1)/f of what stays in the block.
+fn all_to_all(fabric: &Fabric, span: &Span, bytes: f64, fewer: &[f64; MAX_LEVELS]) -> Phases {
+    let n = span.size() as f64;
+    let mut out = Phases::new();
+    for (level, channel, fan, below) in crossed(fabric, span) {
+        let beyond = match channel.wiring {
+            Wiring::Switch => (below * fan - below) as f64 / n,
+            Wiring::FullMesh | Wiring::Torus => {
+                (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
+            }
+        };
+        // On a ring of f members a byte travels f/4 hops on average, each over one of two links.
+        let hops = if channel.wiring == Wiring::Torus { (fan as f64 / 4.0).max(1.0) } else { 1.0 };
+        out.push(Phase {
+            level,
+            steps: 1.0,
+            bytes: bytes * beyond * fewer[level] * hops,
+            bytes_per_s: usable(channel, fan),
+        });
+    }
+    out
+}
+
+/// Members of the switchless block around `level`.
+fn block_members(fabric: &Fabric, span: &Span, level: usize) -> f64 {
+    let channels = fabric.channels();
+    let end = (level..channels.len())
+        .find(|&l| channels[l].wiring == Wiring::Switch)
+        .unwrap_or(channels.len());
+    span.fan[..end].iter().product::<u64>() as f64
+}
+
+fn point(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
+    let mut out = Phases::new();
+    if let Some(level) = span.outermost() {
+        let channel = &fabric.channels()[level];
+        // One peer: one link of a full mesh.
+        out.push(Phase { level, steps: 1.0, bytes, bytes_per_s: usable(channel, 2) });
+    }
+    out
+}
+
+fn log2_ceil(n: u64) -> f64 {
+    f64::from(n.next_power_of_two().trailing_zeros())
+}
