@@ -1,0 +1,206 @@
+//! What is known of how well kernels run on one chip and software stack.
+
+use crate::surface::Surface;
+use catalog::Dtype;
+use std::collections::BTreeMap;
+use units::{Figure, Origin};
+
+/// Kinds of kernels, each with its surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Dense product; axes m, n, k.
+    Gemm,
+    /// Expert products; axes rows per group, groups, sqrt(n·k).
+    GroupedGemm,
+    /// Fused attention; axes mean keys per query, rows × heads, mean of `d_qk` and `d_v`.
+    Attention,
+    /// Index scores; axes as attention. Read from the attention surface where it has none.
+    Scores,
+    /// Memory-bound work; no surface, one figure.
+    Memory,
+}
+
+impl Operation {
+    /// Those that have surfaces, with their word.
+    pub const WORDS: [(Self, &'static str); 4] = [
+        (Self::Gemm, "gemm"),
+        (Self::GroupedGemm, "grouped-gemm"),
+        (Self::Attention, "attention"),
+        (Self::Scores, "scores"),
+    ];
+}
+
+/// One surface with where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SurfaceEntry {
+    /// Kernel kind.
+    pub operation: Operation,
+    /// Operand format.
+    pub dtype: Dtype,
+    /// Share of the roofline reached, over shape.
+    pub surface: Surface,
+    /// How it is known.
+    pub origin: Origin,
+    /// Where from.
+    pub source: String,
+}
+
+/// Peaks the efficiencies are shares of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peaks {
+    /// Matrix peak by format. FLOP/s.
+    pub matrix: BTreeMap<Dtype, f64>,
+    /// Memory bandwidth. Bytes/s.
+    pub memory: f64,
+}
+
+/// How the backward pass differs from a forward kernel of the same shape; shares of its efficiency.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backward {
+    /// Data gradient of a product.
+    pub data_gradient: Figure,
+    /// Weight gradient of a product.
+    pub weight_gradient: Figure,
+    /// Weight gradient of a grouped product.
+    pub grouped_weight_gradient: Figure,
+    /// Whole backward of attention, on 2.5 times the FLOPs.
+    pub attention: Figure,
+}
+
+/// How far the fit is from measured kernels kept out of it (five folds by shape).
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitError {
+    /// Operator and format: `gemm bf16`.
+    pub operator: String,
+    /// Measured kernels.
+    pub points: u64,
+    /// Median of |predicted/measured − 1|.
+    pub median_error: f64,
+    /// Its 90th percentile.
+    pub p90_error: f64,
+}
+
+/// Which chips a calibration serves besides its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family {
+    /// Chip family by the catalog's word.
+    pub name: String,
+    /// Beginnings of chip ids this file is the nearest relative of.
+    pub relatives: Vec<String>,
+}
+
+/// Traffic of memory-bound kernels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryKind {
+    /// Share of the bandwidth a large kernel reaches.
+    pub efficiency: Figure,
+    /// Share of the vector peak it reaches.
+    pub vector: Figure,
+}
+
+/// Measured efficiency of one chip and software stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibration {
+    /// File name without ending.
+    pub id: String,
+    /// What was measured.
+    pub name: String,
+    /// Catalog id of the chip it was measured on.
+    pub chip: String,
+    /// Whether it holds for one machine only (chosen by name, never by chip).
+    pub machine: bool,
+    /// Whom else it serves.
+    pub family: Family,
+    /// What the shares are shares of.
+    pub peaks: Peaks,
+    /// Efficiency by operator, format and shape.
+    pub surfaces: Vec<SurfaceEntry>,
+    /// Memory-bound kernels.
+    pub memory: MemoryKind,
+    /// Backward pass.
+    pub backward: Backward,
+    /// Time of one matrix kernel beyond its roofline and efficiency. Seconds.
+    pub fixed_matrix: Figure,
+    /// The same for a vector or copy kernel. Seconds.
+    pub fixed_vector: Figure,
+    /// Slow-down of experts under skewed load, by the name of the distribution.
+    pub skew: Vec<(String, Figure)>,
+    /// Factor on kernel time believed on another machine with the same chip: value 1.
+    pub range: Figure,
+    /// Errors of the fits.
+    pub fits: Vec<FitError>,
+    pub(crate) index: [[Option<usize>; 7]; 4],
+}
+
+impl Calibration {
+    /// ln(efficiency) of a kernel: the surface of its own format, or of the nearest format that has
+    /// one (a share of a peak carries over better than a time). 0 where there is none.
+    pub fn log_efficiency(&self, operation: Operation, dtype: Dtype, point: [f64; 3]) -> f64 {
+        match self.surface(operation, dtype) {
+            Some(entry) => entry.surface.log_at(point.map(libm::log)),
+            None => 0.0,
+        }
+    }
+
+    /// The surface used for an operation in a format.
+    pub fn surface(&self, operation: Operation, dtype: Dtype) -> Option<&SurfaceEntry> {
+        let row = operation_index(operation)?;
+        self.index[row][dtype_index(dtype)].map(|i| &self.surfaces[i])
+    }
+}
+
+fn operation_index(operation: Operation) -> Option<usize> {
+    match operation {
+        Operation::Gemm => Some(0),
+        Operation::GroupedGemm => Some(1),
+        Operation::Attention => Some(2),
+        Operation::Scores => Some(3),
+        Operation::Memory => None,
+    }
+}
+
+fn dtype_index(dtype: Dtype) -> usize {
+    match dtype {
+        Dtype::Fp32 => 0,
+        Dtype::Tf32 => 1,
+        Dtype::Bf16 => 2,
+        Dtype::Fp16 => 3,
+        Dtype::Fp8 => 4,
+        Dtype::Fp4 => 5,
+        Dtype::Int8 => 6,
+    }
+}
+
+/// Formats whose surface may stand in, nearest first; each list starts with the format itself.
+fn stand_ins(dtype: Dtype) -> &'static [Dtype] {
+    match dtype {
+        Dtype::Fp32 => &[Dtype::Fp32, Dtype::Tf32, Dtype::Bf16],
+        Dtype::Tf32 => &[Dtype::Tf32, Dtype::Bf16],
+        Dtype::Bf16 => &[Dtype::Bf16, Dtype::Fp16],
+        Dtype::Fp16 => &[Dtype::Fp16, Dtype::Bf16],
+        Dtype::Fp8 => &[Dtype::Fp8, Dtype::Int8, Dtype::Bf16],
+        Dtype::Fp4 => &[Dtype::Fp4, Dtype::Fp8, Dtype::Bf16],
+        Dtype::Int8 => &[Dtype::Int8, Dtype::Fp8, Dtype::Bf16],
+    }
+}
+
+/// Table from operation and format to the surface that serves.
+pub(crate) fn index(surfaces: &[SurfaceEntry]) -> [[Option<usize>; 7]; 4] {
+    let find = |operation, dtype: Dtype| {
+        stand_ins(dtype)
+            .iter()
+            .find_map(|d| surfaces.iter().position(|s| s.operation == operation && s.dtype == *d))
+    };
+    let mut table = [[None; 7]; 4];
+    for (operation, _) in Operation::WORDS {
+        for (dtype, _) in Dtype::WORDS {
+            let found = find(operation, dtype).or_else(|| {
+                (operation == Operation::Scores).then(|| find(Operation::Attention, dtype))?
+            });
+            if let Some(row) = operation_index(operation) {
+                table[row][dtype_index(dtype)] = found;
+            }
+        }
+    }
+    table
+}

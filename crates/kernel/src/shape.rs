@@ -1,0 +1,117 @@
+//! What an operator asks of a chip, and where on a surface it lies.
+
+use crate::calibration::Operation;
+use catalog::Dtype;
+use model::Work;
+
+/// What one pass of an operator asks of the chip.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Which surface its efficiency comes from.
+    pub operation: Operation,
+    /// Coordinates on that surface.
+    pub point: [f64; 3],
+    /// Operations of the matrix units.
+    pub matrix_flops: f64,
+    /// Operations of the vector units.
+    pub vector_flops: f64,
+    /// Bytes to and from memory if every operand crosses once.
+    pub bytes: f64,
+}
+
+/// The forward load of `work` with operands in `dtype`.
+///
+/// Outputs of products are written in two bytes (four from TF32 or FP32 operands), as all
+/// frameworks do below a linear layer of FP8. Bytes assume each operand crosses the memory
+/// interface once: a lower bound, which the measured efficiency absorbs.
+///
+/// ```
+/// use kernel::load;
+/// use model::Work;
+/// let l = load(&Work::Gemm { m: 4096.0, n: 8192.0, k: 8192.0, count: 1.0 }, catalog::Dtype::Bf16);
+/// assert_eq!(l.matrix_flops, 549_755_813_888.0);
+/// assert_eq!(l.bytes, 2.0 * (4096.0 * 8192.0 + 8192.0 * 8192.0 + 4096.0 * 8192.0));
+/// ```
+pub fn load(work: &Work, dtype: Dtype) -> Load {
+    let width = dtype.bytes();
+    let out = width.max(2.0);
+    let matrix_flops = work.matrix_flops();
+    let zero = Load {
+        operation: Operation::Memory,
+        point: [1.0; 3],
+        matrix_flops,
+        vector_flops: 0.0,
+        bytes: 0.0,
+    };
+    match *work {
+        Work::Gemm { m, n, k, count } => Load {
+            operation: Operation::Gemm,
+            point: [m, n, k],
+            bytes: count * (width * (m * k + k * n) + out * m * n),
+            ..zero
+        },
+        Work::GroupedGemm { groups, rows, n, k } => Load {
+            operation: Operation::GroupedGemm,
+            point: [rows / groups, groups, libm::sqrt(n * k)],
+            bytes: width * (rows * k + groups * k * n) + out * rows * n,
+            ..zero
+        },
+        Work::Attention { rows, heads, kv_heads, d_qk, d_v, context, keys } => Load {
+            operation: Operation::Attention,
+            point: [context, rows * heads, 0.5 * (d_qk + d_v)],
+            bytes: width * (d_qk + d_v) * keys * kv_heads
+                + rows * heads * (width * d_qk + out * d_v),
+            ..zero
+        },
+        // The scores of one query are summed over the heads before they are written, in FP32.
+        Work::Scores { rows, heads, dim, context } => Load {
+            operation: Operation::Scores,
+            point: [context, rows * heads, dim],
+            bytes: rows * (heads * dim * width + 4.0 * context),
+            ..zero
+        },
+        Work::Memory { bytes, flops, .. } => Load { bytes, vector_flops: flops, ..zero },
+    }
+}
+
+/// The load of the product that gives the gradient of the weight: \[k,n\] over `m` rows, added to an
+/// FP32 accumulator (four bytes read, four written).
+pub(crate) fn weight_load(work: &Work, dtype: Dtype) -> Option<Load> {
+    let width = dtype.bytes();
+    match *work {
+        Work::Gemm { m, n, k, count } => {
+            let turned = load(&Work::Gemm { m: k, n, k: m, count }, dtype);
+            Some(Load { bytes: count * (width * m * (n + k) + 8.0 * n * k), ..turned })
+        }
+        Work::GroupedGemm { groups, rows, n, k } => {
+            let forward = load(work, dtype);
+            Some(Load { bytes: width * rows * (n + k) + 8.0 * groups * n * k, ..forward })
+        }
+        _ => None,
+    }
+}
+
+/// The load of the product that gives the gradient of the data, or the whole backward of an
+/// operator without weights.
+pub(crate) fn data_load(work: &Work, dtype: Dtype) -> Load {
+    match *work {
+        Work::Gemm { m, n, k, count } => load(&Work::Gemm { m, n: k, k: n, count }, dtype),
+        Work::GroupedGemm { groups, rows, n, k } => {
+            load(&Work::GroupedGemm { groups, rows, n: k, k: n }, dtype)
+        }
+        // Flash attention recomputes the scores: five products where the forward pass has two. It
+        // reads q, k, v, the output and its gradient and writes three gradients.
+        Work::Attention { .. } => {
+            let forward = load(work, dtype);
+            Load { matrix_flops: 2.5 * forward.matrix_flops, bytes: 2.5 * forward.bytes, ..forward }
+        }
+        Work::Scores { .. } => {
+            let forward = load(work, dtype);
+            Load { matrix_flops: 2.0 * forward.matrix_flops, bytes: 2.0 * forward.bytes, ..forward }
+        }
+        Work::Memory { backward_bytes, flops, .. } => {
+            let forward = load(work, dtype);
+            Load { bytes: backward_bytes, vector_flops: 2.0 * flops, ..forward }
+        }
+    }
+}
