@@ -1,0 +1,236 @@
+//! Reads the fields of one JSON object, and remembers everything that was wrong with them.
+
+use std::ops::Range;
+
+use diagnostic::{Diagnostic, Diagnostics, nearest};
+use serde_json::{Map, Value};
+
+/// Blocks a model may have: a thousand times the deepest published one.
+const MOST_LAYERS: u64 = 100_000;
+/// The longest a single dimension may be.
+const LONGEST: u64 = 1_000_000_000;
+
+/// A reader over a configuration's top-level object.
+///
+/// Every accessor returns a value to go on with; where that is a stand-in, the problem is noted and
+/// [`Fields::check`] will not let it through.
+pub(super) struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    file: &'a str,
+    text: &'a str,
+    problems: Diagnostics,
+}
+
+impl<'a> Fields<'a> {
+    pub fn new(object: &'a Map<String, Value>, file: &'a str, text: &'a str) -> Self {
+        Self { object, file, text, problems: Diagnostics::default() }
+    }
+
+    /// Stops here if anything was wrong so far; to be called before sizes are believed.
+    pub fn check(&mut self) -> Result<(), Diagnostics> {
+        std::mem::take(&mut self.problems).into_result(())
+    }
+
+    /// Whether the field is there and not null.
+    pub fn has(&self, key: &str) -> bool {
+        self.object.get(key).is_some_and(|v| !v.is_null())
+    }
+
+    /// A dimension that must be there: 1..=10^9.
+    pub fn dim(&mut self, key: &str) -> u64 {
+        self.required(key, 1, LONGEST)
+    }
+
+    /// A count that must be there and may be zero: 0..=10^9.
+    pub fn count(&mut self, key: &str) -> u64 {
+        self.required(key, 0, LONGEST)
+    }
+
+    /// A number of blocks that must be there: `least`..=10^5.
+    pub fn layers(&mut self, key: &str, least: u64) -> u64 {
+        self.required(key, least, MOST_LAYERS)
+    }
+
+    /// A dimension that may be absent or null, where absence has a documented meaning.
+    pub fn optional_dim(&mut self, key: &str) -> Option<u64> {
+        if self.has(key) { Some(self.dim(key)) } else { None }
+    }
+
+    /// A dimension that must be there but may be null, where null has a meaning.
+    pub fn nullable_dim(&mut self, key: &str) -> Option<u64> {
+        if self.object.get(key).is_some_and(Value::is_null) { None } else { Some(self.dim(key)) }
+    }
+
+    /// A flag that must be there.
+    pub fn flag(&mut self, key: &str) -> bool {
+        if self.has(key) { self.flag_or(key, false) } else { self.missing(key, false) }
+    }
+
+    /// A flag whose absence the HF class documents to mean `default`.
+    pub fn flag_or(&mut self, key: &str, default: bool) -> bool {
+        match self.object.get(key) {
+            None | Some(Value::Null) => default,
+            Some(Value::Bool(flag)) => *flag,
+            Some(other) => self.wrong_type(key, "true or false", other, default),
+        }
+    }
+
+    /// A word that must be there.
+    pub fn word(&mut self, key: &str) -> &'a str {
+        match self.object.get(key) {
+            Some(Value::String(word)) => word,
+            None => self.missing(key, ""),
+            Some(other) => self.wrong_type(key, "a string", other, ""),
+        }
+    }
+
+    /// A list of counts, if present: each 0..=10^9.
+    pub fn counts(&mut self, key: &str) -> Option<Vec<u64>> {
+        let values = self.array(key)?;
+        // Lists are as long as their text, so this allocates no more than was read.
+        let read = |v: &Value| v.as_u64().filter(|n| *n <= LONGEST);
+        match values.iter().map(read).collect() {
+            Some(counts) => Some(counts),
+            None => {
+                self.wrong(key, format!("`{key}` must hold whole numbers from 0 to {LONGEST}"));
+                None
+            }
+        }
+    }
+
+    /// A list of words, if present.
+    pub fn words(&mut self, key: &str) -> Option<Vec<&'a str>> {
+        let values = self.array(key)?;
+        match values.iter().map(Value::as_str).collect() {
+            Some(words) => Some(words),
+            None => {
+                self.wrong(key, format!("`{key}` must hold strings"));
+                None
+            }
+        }
+    }
+
+    /// Notes that a field is needed and absent.
+    pub fn missing<T>(&mut self, key: &str, stand_in: T) -> T {
+        let present = self.object.keys().map(String::as_str);
+        let what = if self.object.contains_key(key) { "null" } else { "missing" };
+        let mut problem = Diagnostic::error("model::missing", format!("`{key}` is {what}"))
+            .at(self.file, self.span(key).unwrap_or(0..0));
+        if what == "missing"
+            && let Some(near) = nearest(key, present)
+        {
+            problem = problem.hint(format!("is `{near}` meant to be `{key}`?"));
+        }
+        self.problems.push(problem);
+        stand_in
+    }
+
+    /// Notes that a field is there but cannot be so.
+    pub fn wrong(&mut self, key: &str, message: String) {
+        let span = self.span(key).unwrap_or(0..0);
+        self.problems.push(Diagnostic::error("model::value", message).at(self.file, span));
+    }
+
+    /// Notes that a field asks for what this crate does not model, unless it does not.
+    pub fn unsupported_if(&mut self, asked: bool, key: &str, what: &str) {
+        if asked {
+            let span = self.span(key).unwrap_or(0..0);
+            let message = format!("`{key}` asks for {what}, which is not modelled");
+            self.problems
+                .push(Diagnostic::error("model::unsupported", message).at(self.file, span));
+        }
+    }
+
+    fn required(&mut self, key: &str, least: u64, most: u64) -> u64 {
+        let value = match self.object.get(key) {
+            None | Some(Value::Null) => return self.missing(key, least.max(1)),
+            Some(value @ Value::Number(_)) => value,
+            Some(other) => return self.wrong_type(key, "a whole number", other, least.max(1)),
+        };
+        if let Some(n) = value.as_u64().filter(|n| (least..=most).contains(n)) {
+            return n;
+        }
+        let message = format!("`{key}` must be a whole number from {least} to {most}, not {value}");
+        self.wrong(key, message);
+        least.max(1)
+    }
+
+    fn array(&mut self, key: &str) -> Option<&'a [Value]> {
+        match self.object.get(key) {
+            None | Some(Value::Null) => None,
+            Some(Value::Array(values)) => Some(values),
+            Some(other) => self.wrong_type(key, "a list", other, None),
+        }
+    }
+
+    fn wrong_type<T>(&mut self, key: &str, wanted: &str, got: &Value, stand_in: T) -> T {
+        let got = match got {
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        self.wrong(key, format!("`{key}` must be {wanted}, not {got}"));
+        stand_in
+    }
+
+    /// Where the field's value stands in the text.
+    fn span(&self, key: &str) -> Option<Range<usize>> {
+        value_span(self.text, key)
+    }
+}
+
+/// Byte range of the value of the top-level `key` in `text`, which is valid JSON with an object on
+/// top; `None` if the key is not there or is written with escapes.
+pub(super) fn value_span(text: &str, key: &str) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (0, 0u32);
+    let mut start = None;
+    let mut found = None;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                let end = string_end(bytes, at);
+                let follows =
+                    end + bytes[end..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+                if depth == 1
+                    && start.is_none()
+                    && bytes.get(follows) == Some(&b':')
+                    && bytes.get(at + 1..end - 1) == Some(key.as_bytes())
+                {
+                    start = Some(follows + 1);
+                    at = follows;
+                } else {
+                    at = end - 1;
+                }
+            }
+            b'{' | b'[' => depth += 1,
+            b',' | b'}' if depth == 1 => {
+                // The last of several equal keys is the one that counts.
+                found = start.take().map(|s| trimmed(text, s..at)).or(found);
+                depth -= u32::from(bytes[at] == b'}');
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+/// One past the closing quote of the string that opens at `at`.
+fn string_end(bytes: &[u8], at: usize) -> usize {
+    let mut end = at + 1;
+    while end < bytes.len() && bytes[end] != b'"' {
+        end += if bytes[end] == b'\\' { 2 } else { 1 };
+    }
+    (end + 1).min(bytes.len())
+}
+
+fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
+    let slice = &text[range.clone()];
+    let lead = slice.len() - slice.trim_start().len();
+    range.start + lead..range.start + lead + slice.trim().len()
+}
