@@ -1,8 +1,25 @@
 //! The facts: chips, clusters, recipes and models, each figure with its range, origin and source.
 //!
-//! The files of `catalog/` are built into the program, so that it stands alone. The crate parses
-//! text and never opens a file itself.
+//! The files of `catalog/` and `scenarios/` are built into the program, so that it stands alone.
+//! The crate parses text and never opens a file itself; every problem of a text is reported at
+//! once, with its place. Start at [`chip`] and [`cluster`]; rooms with files of their own read them
+//! with [`toml_reader`].
 
+mod chip;
+mod cluster;
+mod embedded;
+pub mod figure;
+mod figures;
+mod recipe;
+mod source;
+pub mod toml_reader;
 mod types;
 
+pub use chip::{chip, parse_chip};
+pub use cluster::{cluster, parse_cluster};
+pub use embedded::{
+    Kind, chip_ids, cluster_ids, files, ids, model_ids, recipe_ids, scenario_ids, text, unknown_id,
+};
+pub use recipe::{parse_recipe, recipe};
+pub use source::{Source, cited, source, source_keys};
 pub use types::{Chip, Cluster, Dtype, Level, Optimizer, Precision, Recipe, Stage, Wiring};

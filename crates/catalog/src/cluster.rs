@@ -1,0 +1,145 @@
+//! `catalog/clusters/*.toml` to [`Cluster`].
+
+use crate::chip::{chip, id_of, optional_figure};
+use crate::embedded::{Kind, text, unknown_id};
+use crate::figure::{NOT_NEGATIVE, POSITIVE};
+use crate::toml_reader::{Item, Reader, Table};
+use crate::types::{Chip, Cluster, Level, Wiring};
+use diagnostic::{Diagnostic, Diagnostics};
+use std::ops::RangeInclusive;
+use units::Unit;
+
+const WIRINGS: [(Wiring, &str); 3] =
+    [(Wiring::FullMesh, "full-mesh"), (Wiring::Switch, "switch"), (Wiring::Torus, "torus")];
+
+/// A fabric never has more bandwidth up than its own non-blocking part.
+const OVERSUBSCRIPTION: RangeInclusive<f64> = 1.0..=1e6;
+
+impl Wiring {
+    /// The word used in files and output.
+    pub fn word(self) -> &'static str {
+        WIRINGS.iter().find(|(wiring, _)| *wiring == self).map_or("?", |(_, word)| word)
+    }
+}
+
+/// The built-in cluster of that id.
+///
+/// ```
+/// let pod = catalog::cluster("atlas-950-superpod").unwrap();
+/// assert_eq!(pod.chips, 8192);
+/// // Seven x4 ports of 56 GB/s to the other chips of the board.
+/// assert_eq!(pod.levels[0].bandwidth.value, 392e9);
+/// ```
+///
+/// # Errors
+/// If there is none.
+pub fn cluster(id: &str) -> Result<Cluster, Diagnostics> {
+    match text(Kind::Cluster, id) {
+        Some(text) => parse_cluster(&format!("catalog/clusters/{id}.toml"), text),
+        None => Err(unknown_id(Kind::Cluster, id).into()),
+    }
+}
+
+/// Reads a cluster file; its chip is one of the catalog.
+///
+/// # Errors
+/// Every problem of the text, each with its place.
+pub fn parse_cluster(file_name: &str, text: &str) -> Result<Cluster, Diagnostics> {
+    let reader = Reader::new(file_name, text);
+    let cluster = reader.root().and_then(|root| read(root, id_of(file_name)));
+    reader.into_result(cluster)
+}
+
+fn read(mut root: Table<'_>, id: String) -> Option<Cluster> {
+    let name = root.take_str("name");
+    let chip = root.take("chip").and_then(read_chip);
+    let chips = root.take_positive("chips");
+    let overhead_power = optional_figure(&mut root, "overhead_power", Unit::Watt);
+    let levels = root.take_array("level").and_then(|items| {
+        let levels: Vec<_> = items.into_iter().map(read_level).collect();
+        levels.into_iter().collect::<Option<Vec<_>>>()
+    });
+    let levels = levels.filter(|levels| check_levels(&root, levels, chips));
+    root.finish();
+    Some(Cluster {
+        id,
+        name: name?,
+        chip: chip?,
+        chips: chips?,
+        levels: levels?,
+        overhead_power: overhead_power?,
+    })
+}
+
+fn read_chip(item: Item<'_>) -> Option<Chip> {
+    let (reader, span) = (item.reader(), item.span());
+    let id = item.into_str()?;
+    match chip(&id) {
+        Ok(chip) => Some(chip),
+        Err(_) if text(Kind::Chip, &id).is_none() => {
+            reader.report(unknown_id(Kind::Chip, &id), span);
+            None
+        }
+        Err(problems) => {
+            reader.extend(problems);
+            None
+        }
+    }
+}
+
+fn read_level(item: Item<'_>) -> Option<Level> {
+    let mut table = item.into_table()?;
+    let name = table.take_str("name");
+    let wiring = table.take_word("wiring", &WIRINGS);
+    let size = table.take_positive("size");
+    let bandwidth = table.take_figure("bandwidth", Unit::BytePerSecond, &POSITIVE);
+    let utilisation = table.take_figure("utilisation", Unit::Ratio, &(1e-3..=1.0));
+    let latency = table.take_figure("latency", Unit::Second, &NOT_NEGATIVE);
+    let oversubscription = table.take_figure("oversubscription", Unit::Ratio, &OVERSUBSCRIPTION);
+    let in_network_reduction = table.take_bool("in_network_reduction");
+    table.finish();
+    Some(Level {
+        name: name?,
+        wiring: wiring?,
+        size: size?,
+        bandwidth: bandwidth?,
+        utilisation: utilisation?,
+        latency: latency?,
+        oversubscription: oversubscription?,
+        in_network_reduction: in_network_reduction?,
+    })
+}
+
+/// Sizes grow by whole factors to the whole cluster, and no name is used twice.
+fn check_levels(root: &Table<'_>, levels: &[Level], chips: Option<u64>) -> bool {
+    let mut problems = Vec::new();
+    for pair in levels.windows(2) {
+        let (inner, outer) = (&pair[0], &pair[1]);
+        if outer.size <= inner.size || outer.size % inner.size != 0 {
+            problems.push(format!(
+                "level `{}` of {} chips is not made of whole `{}` of {}",
+                outer.name, outer.size, inner.name, inner.size
+            ));
+        }
+    }
+    for (i, level) in levels.iter().enumerate() {
+        if levels[..i].iter().any(|earlier| earlier.name == level.name) {
+            problems.push(format!("two levels are named `{}`", level.name));
+        }
+    }
+    match (levels.last(), chips) {
+        (None, _) => problems.push("a cluster needs at least one level".to_owned()),
+        (Some(last), Some(chips)) if last.size != chips => problems.push(format!(
+            "the last level `{}` holds {} chips, the cluster {chips}",
+            last.name, last.size
+        )),
+        _ => {}
+    }
+    let legal = problems.is_empty();
+    for message in problems {
+        let hint = "levels stand innermost first; `size` counts all chips inside one of them";
+        let problem = Diagnostic::error("catalog::levels", message).hint(hint);
+        root.report(problem, root.span_of("level"));
+    }
+    legal
+}

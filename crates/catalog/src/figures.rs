@@ -1,0 +1,134 @@
+//! Every figure of a thing with its path, for listings and for propagating uncertainty.
+//!
+//! Paths: `chip.matrix.fp8`, `chip.memory`, `level.rack.bandwidth`, `recipe.stage.4096.share`.
+
+use crate::types::{Chip, Cluster, Level, Recipe};
+use units::Figure;
+
+impl Chip {
+    /// Every figure with its path.
+    ///
+    /// ```
+    /// let chip = catalog::chip("h100").unwrap();
+    /// assert!(chip.figures().iter().any(|(path, _)| path == "chip.matrix.bf16"));
+    /// ```
+    pub fn figures(&self) -> Vec<(String, &Figure)> {
+        let mut all: Vec<_> =
+            self.matrix.iter().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
+        let [vector, memory, bandwidth, launch, cores, power, price, rental] = CHIP_PATHS;
+        all.extend(
+            [
+                (vector, Some(&self.vector)),
+                (memory, Some(&self.memory)),
+                (bandwidth, Some(&self.memory_bandwidth)),
+                (launch, Some(&self.launch)),
+                (cores, Some(&self.communication_cores)),
+                (power, self.power.as_ref()),
+                (price, self.price.as_ref()),
+                (rental, self.rental.as_ref()),
+            ]
+            .into_iter()
+            .filter_map(|(path, figure)| Some((path.to_owned(), figure?))),
+        );
+        all
+    }
+
+    /// The same figures in the same order, to be changed in place.
+    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
+        let mut all: Vec<_> =
+            self.matrix.iter_mut().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
+        let [vector, memory, bandwidth, launch, cores, power, price, rental] = CHIP_PATHS;
+        all.extend(
+            [
+                (vector, Some(&mut self.vector)),
+                (memory, Some(&mut self.memory)),
+                (bandwidth, Some(&mut self.memory_bandwidth)),
+                (launch, Some(&mut self.launch)),
+                (cores, Some(&mut self.communication_cores)),
+                (power, self.power.as_mut()),
+                (price, self.price.as_mut()),
+                (rental, self.rental.as_mut()),
+            ]
+            .into_iter()
+            .filter_map(|(path, figure)| Some((path.to_owned(), figure?))),
+        );
+        all
+    }
+}
+
+/// The chip's figures outside `matrix`, in the order of its fields.
+const CHIP_PATHS: [&str; 8] = [
+    "chip.vector",
+    "chip.memory",
+    "chip.memory_bandwidth",
+    "chip.launch",
+    "chip.communication_cores",
+    "chip.power",
+    "chip.price",
+    "chip.rental",
+];
+
+fn matrix_path(word: &str) -> String {
+    format!("chip.matrix.{word}")
+}
+
+impl Cluster {
+    /// Every figure with its path, those of the chip first.
+    pub fn figures(&self) -> Vec<(String, &Figure)> {
+        let mut all = self.chip.figures();
+        for level in &self.levels {
+            let Level { name, bandwidth, utilisation, latency, oversubscription, .. } = level;
+            all.push((format!("level.{name}.bandwidth"), bandwidth));
+            all.push((format!("level.{name}.utilisation"), utilisation));
+            all.push((format!("level.{name}.latency"), latency));
+            all.push((format!("level.{name}.oversubscription"), oversubscription));
+        }
+        all.extend(self.overhead_power.iter().map(|f| ("cluster.overhead_power".to_owned(), f)));
+        all
+    }
+
+    /// The same figures in the same order, to be changed in place.
+    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
+        let mut all = self.chip.figures_mut();
+        for level in &mut self.levels {
+            let Level { name, bandwidth, utilisation, latency, oversubscription, .. } = level;
+            all.push((format!("level.{name}.bandwidth"), bandwidth));
+            all.push((format!("level.{name}.utilisation"), utilisation));
+            all.push((format!("level.{name}.latency"), latency));
+            all.push((format!("level.{name}.oversubscription"), oversubscription));
+        }
+        let overhead = self.overhead_power.iter_mut();
+        all.extend(overhead.map(|f| ("cluster.overhead_power".to_owned(), f)));
+        all
+    }
+}
+
+impl Recipe {
+    /// Every figure with its path.
+    pub fn figures(&self) -> Vec<(String, &Figure)> {
+        let mut all = vec![
+            ("recipe.tokens".to_owned(), &self.tokens),
+            ("recipe.batch_tokens".to_owned(), &self.batch_tokens),
+        ];
+        for stage in &self.stages {
+            all.push((format!("recipe.stage.{}.share", stage.sequence), &stage.share));
+        }
+        all.push(("recipe.precision".to_owned(), &self.precision_note));
+        all
+    }
+
+    /// The same figures in the same order, to be changed in place.
+    ///
+    /// Shares changed one by one no longer sum to 1: the caller scales them.
+    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
+        let mut all = vec![
+            ("recipe.tokens".to_owned(), &mut self.tokens),
+            ("recipe.batch_tokens".to_owned(), &mut self.batch_tokens),
+        ];
+        for stage in &mut self.stages {
+            all.push((format!("recipe.stage.{}.share", stage.sequence), &mut stage.share));
+        }
+        all.push(("recipe.precision".to_owned(), &mut self.precision_note));
+        all
+    }
+}

@@ -1,0 +1,3 @@
+//! The catalog as shipped, and what it says to bad files.
+
+mod shipped;
