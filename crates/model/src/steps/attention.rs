@@ -1,0 +1,78 @@
+//! Multi-head, grouped-query and latent attention.
+
+use super::rank::{Rank, Traffic, local_kv_heads};
+use crate::{Attention, Class, Operator, Role, Tag, Work, visible};
+
+/// Everything from the sub-layer's normalised input to its output.
+pub(super) fn attention(rank: &mut Rank, attention: &Attention) {
+    match attention {
+        Attention::Grouped { .. } => grouped(rank, attention),
+        Attention::Latent { .. } => super::latent::latent(rank, attention),
+        Attention::Compressed { .. } => super::compressed::compressed(rank, attention),
+    }
+}
+
+fn grouped(rank: &mut Rank, attention: &Attention) {
+    let Attention::Grouped { heads, kv_heads, head_dim, window, qk_norm, .. } = *attention else {
+        return;
+    };
+    let (tokens, hidden, dim) = (rank.tokens, rank.hidden, head_dim as f64);
+    let heads = heads as f64 / rank.tensor;
+    let kv_heads = local_kv_heads(kv_heads, rank.shard);
+    let (query, key) = (heads * dim, kv_heads * dim);
+    rank.enter_tensor("tp_attention_in", hidden);
+    rank.linear("qkv", None, tokens, query + 2.0 * key, hidden);
+    if qk_norm {
+        rank.norm("qk_norm", tokens, query + key);
+    }
+    if rank.arch.learned_positions == 0 {
+        rotate(rank, tokens * (query + key), None);
+    }
+    rank.gather_context("cp_kv", tokens * 2.0 * key);
+    let shard = rank.shard;
+    let reach = window.map_or(shard.sequence, |window| shard.sequence.min(window));
+    let batch = shard.micro_batch as f64;
+    // A window's rank reads its own keys and the window before them.
+    let keys = (tokens + batch * reach as f64).min(batch * shard.sequence as f64);
+    core(
+        rank,
+        Work::Attention {
+            rows: tokens,
+            heads,
+            kv_heads,
+            d_qk: dim,
+            d_v: dim,
+            context: visible(attention, shard.sequence).attended(),
+            keys,
+        },
+    );
+    rank.linear("o", None, tokens, hidden, query);
+    rank.leave_tensor("tp_attention_out", hidden);
+}
+
+/// One fused attention kernel.
+pub(super) fn core(rank: &mut Rank, work: Work) {
+    rank.operator(Operator {
+        name: "core",
+        class: Class::AttentionCore,
+        role: Role::Attention,
+        work,
+        launches: 1.0,
+        tag: Some(Tag::Core),
+    });
+}
+
+/// Rotary positions over `elements`, in place: one kernel for queries, one for keys.
+pub(super) fn rotate(rank: &mut Rank, elements: f64, tag: Option<Tag>) {
+    rank.memory(
+        "rotary",
+        Class::Elementwise,
+        Traffic {
+            forward: 2.0 * elements,
+            backward: 2.0 * elements,
+            flops: 3.0 * elements,
+            launches: 2.0,
+            tag,
+        },
+    );
+}

@@ -1,0 +1,188 @@
+//! Feed-forward sub-layers: dense, and routed experts with their exchanges.
+
+use super::rank::{Rank, Traffic};
+use crate::{Axis, Class, Collective, Ffn, Mlp, Operator, Role, Tag, Work};
+
+/// Bytes of a router score (FP32), in activation elements of two bytes.
+const SCORE: f64 = 2.0;
+
+/// Everything from the sub-layer's normalised input to its output.
+pub(super) fn ffn(rank: &mut Rank, ffn: &Ffn) {
+    match *ffn {
+        Ffn::Dense(mlp) => {
+            rank.enter_tensor("tp_ffn_in", rank.hidden);
+            dense(rank, &mlp, &DENSE);
+            rank.leave_tensor("tp_ffn_out", rank.hidden);
+        }
+        Ffn::Moe { expert, experts, topk, shared_width, hash_routed, .. } => {
+            route(rank, experts as f64, topk as f64, hash_routed);
+            routed(rank, &expert, experts as f64, topk as f64);
+            if shared_width > 0 {
+                rank.enter_tensor("tp_shared_in", rank.hidden);
+                dense(rank, &Mlp { width: shared_width, ..expert }, &SHARED);
+                rank.leave_tensor("tp_shared_out", rank.hidden);
+            }
+        }
+    }
+}
+
+/// Names of a feed-forward's three operators and the tag of its activation.
+struct Names {
+    up: &'static str,
+    act: &'static str,
+    down: &'static str,
+    act_tag: Tag,
+}
+
+const DENSE: Names =
+    Names { up: "mlp_up", act: "mlp_act", down: "mlp_down", act_tag: Tag::Activation };
+const SHARED: Names =
+    Names { up: "shared_up", act: "shared_act", down: "shared_down", act_tag: Tag::Mlp };
+const EXPERT: Names =
+    Names { up: "expert_up", act: "expert_act", down: "expert_down", act_tag: Tag::Activation };
+
+/// A feed-forward every token passes; gate and up are one product. Biases run in its epilogues.
+fn dense(rank: &mut Rank, mlp: &Mlp, names: &Names) {
+    let (tokens, hidden) = (rank.tokens, rank.hidden);
+    let width = mlp.width as f64 / rank.tensor;
+    let (class, role) = (Class::FeedForward, Role::Linear);
+    let up = (tokens, width * up_matrices(mlp), hidden);
+    rank.gemm(names.up, class, role, Some(Tag::Mlp), up);
+    activation(rank, names, mlp.gated, tokens * width);
+    // The down product's output is not needed backward, so recomputing leaves it out.
+    rank.gemm(names.down, class, role, None, (tokens, hidden, width));
+}
+
+/// Matrices before the activation.
+fn up_matrices(mlp: &Mlp) -> f64 {
+    if mlp.gated { 2.0 } else { 1.0 }
+}
+
+/// The activation function: a gated one reads two inputs. Backward reads inputs and gradient and
+/// writes the inputs' gradients. About 6 operations an output for `SwiGLU`, 8 for `GELU`.
+fn activation(rank: &mut Rank, names: &Names, gated: bool, elements: f64) {
+    let (forward, backward, flops) = if gated { (3.0, 5.0, 6.0) } else { (2.0, 3.0, 8.0) };
+    rank.memory(
+        names.act,
+        Class::Elementwise,
+        Traffic {
+            forward: forward * elements,
+            backward: backward * elements,
+            flops: flops * elements,
+            launches: 1.0,
+            tag: Some(names.act_tag),
+        },
+    );
+}
+
+/// Scores and choice. A hash-routed layer keeps its gate, whose scores weigh the chosen experts,
+/// and looks the choice up instead of selecting it.
+fn route(rank: &mut Rank, experts: f64, topk: f64, hash_routed: bool) {
+    let (rows, hidden) = (rank.rows, rank.hidden);
+    let shape = (rows, experts, hidden);
+    rank.gemm("router", Class::Routing, Role::Sensitive, Some(Tag::Moe), shape);
+    // Score function, bias, selection, normalisation: two passes over the scores read and written,
+    // one when the choice is looked up.
+    let passes = if hash_routed { 1.0 } else { 2.0 };
+    rank.memory(
+        "router_choice",
+        Class::Routing,
+        Traffic {
+            forward: rows * SCORE * (2.0 * passes * experts + 2.0 * topk),
+            backward: rows * SCORE * (3.0 * experts + 2.0 * topk),
+            flops: rows * experts * (4.0 + if hash_routed { 0.0 } else { topk }),
+            launches: 2.0 + passes,
+            tag: Some(Tag::Moe),
+        },
+    );
+}
+
+/// Permute, dispatch, experts, combine, un-permute. Loads are balanced: every expert group sends and
+/// receives as many rows. Router weights are applied before the down product.
+fn routed(rank: &mut Rank, expert: &Mlp, experts: f64, topk: f64) {
+    let (owned, hidden) = (rank.owned_rows(), rank.hidden);
+    let sent = owned * topk * hidden;
+    let moved = Traffic {
+        forward: sent + owned * hidden,
+        backward: sent + owned * hidden,
+        flops: 0.0,
+        launches: 2.0,
+        tag: Some(Tag::Moe),
+    };
+    rank.memory("permute", Class::Routing, moved);
+    let (dispatch_bytes, combine_bytes) =
+        (sent * rank.wire.dispatch_bytes, sent * rank.wire.combine_bytes);
+    if rank.shard.expert > 1 {
+        // The gradient of dispatched rows comes home as results do: in the combine's precision.
+        let all = Collective::AllToAll;
+        rank.exchange("dispatch", Axis::Expert, (all, dispatch_bytes), (all, combine_bytes));
+        sort_rows(rank, "expert_sort", experts, sent);
+    }
+    let cut = rank.shard.expert_tensor as f64;
+    if rank.shard.expert_tensor > 1 {
+        let (forward, backward) = (dispatch_bytes * cut, combine_bytes * cut);
+        let gather = (Collective::AllGather, forward);
+        let scatter = (Collective::ReduceScatter, backward);
+        rank.exchange("etp_gather", Axis::ExpertTensor, gather, scatter);
+    }
+    experts_work(rank, expert, experts, owned * topk * cut);
+    if rank.shard.expert_tensor > 1 {
+        let (forward, backward) = (combine_bytes * cut, dispatch_bytes * cut);
+        let scatter = (Collective::ReduceScatter, forward);
+        let gather = (Collective::AllGather, backward);
+        rank.exchange("etp_scatter", Axis::ExpertTensor, scatter, gather);
+    }
+    if rank.shard.expert > 1 {
+        sort_rows(rank, "expert_unsort", experts, sent);
+        let all = Collective::AllToAll;
+        rank.exchange("combine", Axis::Expert, (all, combine_bytes), (all, dispatch_bytes));
+    }
+    rank.memory(
+        "unpermute",
+        Class::Routing,
+        Traffic {
+            forward: sent + owned * hidden,
+            backward: sent + owned * hidden,
+            flops: sent,
+            launches: 1.0,
+            tag: None,
+        },
+    );
+    if rank.shard.tensor > 1 && !rank.shard.sequence_parallel {
+        // Each rank routed its own slice of the replicated rows; slicing's backward gathers too.
+        let bytes = rank.tokens * hidden * rank.wire.activation_bytes;
+        let gather = (Collective::AllGather, bytes);
+        rank.exchange("tp_moe_out", Axis::Tensor, gather, gather);
+    }
+}
+
+/// Rows arrive by sender and are worked on by expert: one more pass unless the rank has one expert.
+fn sort_rows(rank: &mut Rank, name: &'static str, experts: f64, elements: f64) {
+    if experts > rank.shard.expert as f64 {
+        rank.memory(
+            name,
+            Class::Routing,
+            Traffic {
+                forward: 2.0 * elements,
+                backward: 2.0 * elements,
+                flops: 0.0,
+                launches: 1.0,
+                tag: Some(Tag::Moe),
+            },
+        );
+    }
+}
+
+/// The experts of this rank on `rows` rows; biases run in the epilogues.
+fn experts_work(rank: &mut Rank, expert: &Mlp, experts: f64, rows: f64) {
+    let groups = experts / rank.shard.expert as f64;
+    let width = expert.width as f64 / rank.shard.expert_tensor as f64;
+    let hidden = rank.hidden;
+    let (class, role) = (Class::Experts, Role::Expert);
+    let work = Work::GroupedGemm { groups, rows, n: width * up_matrices(expert), k: hidden };
+    let tag = Some(Tag::Moe);
+    rank.operator(Operator { name: EXPERT.up, class, role, work, launches: 1.0, tag });
+    activation(rank, &EXPERT, expert.gated, rows * width);
+    let work = Work::GroupedGemm { groups, rows, n: hidden, k: width };
+    rank.operator(Operator { name: EXPERT.down, class, role, work, launches: 1.0, tag: None });
+}

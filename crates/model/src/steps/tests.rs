@@ -1,0 +1,264 @@
+#![expect(clippy::float_cmp, reason = "whole numbers far below 2^53 are exact")]
+
+use super::*;
+use crate::samples::{grouped_dense, moe, shard, v3, v4_pro};
+use crate::{Attention, Axis, Collective, Exchange, Operator, Role, Tag, Work};
+
+const WIRE: Wire = Wire { activation_bytes: 2.0, dispatch_bytes: 1.0, combine_bytes: 2.0 };
+
+fn flops(steps: &[Step]) -> f64 {
+    operators(steps).map(|operator| operator.work.matrix_flops()).sum()
+}
+
+fn operators(steps: &[Step]) -> impl Iterator<Item = &Operator> {
+    steps.iter().filter_map(|step| match step {
+        Step::Compute(operator) => Some(operator),
+        Step::Exchange(_) => None,
+    })
+}
+
+fn exchange(steps: &[Step], name: &str) -> Option<Exchange> {
+    steps.iter().find_map(|step| match step {
+        Step::Exchange(exchange) if exchange.name == name => Some(*exchange),
+        _ => None,
+    })
+}
+
+/// Matrix FLOPs of the main model on one rank, per token of the rank.
+fn main_flops(arch: &Architecture, shard: &Shard) -> f64 {
+    let mut total = flops(&head_steps(arch, shard, &WIRE));
+    for layer in &arch.layers {
+        total += flops(&layer_steps(arch, layer, shard, &WIRE));
+    }
+    total
+}
+
+fn close(got: f64, expected: f64) {
+    assert!((got / expected - 1.0).abs() < 1e-9, "{got} is not {expected}");
+}
+
+#[test]
+fn v4_pro_forward_flops_are_the_reports_at_each_length() {
+    let arch = v4_pro();
+    // Forward GF a token with hyper-connection application, which is vector work here:
+    // 61 · 2 sub-layers · (4·n·d + 2·n²·d).
+    let apply = 61.0 * 2.0 * 7168.0 * (4.0 * 4.0 + 2.0 * 16.0);
+    for (sequence, published) in [(4096, 104.16e9), (65536, 113.7e9), (1 << 20, 205.5e9)] {
+        let got = main_flops(&arch, &shard(sequence)) / sequence as f64 + apply;
+        assert!((got / published - 1.0).abs() < 5e-4, "{sequence}: {got}");
+    }
+}
+
+#[test]
+fn v4_pro_mtp_adds_a_block_its_projections_and_a_second_head() {
+    let arch = v4_pro();
+    let got = flops(&mtp_steps(&arch, &arch.mtp[0], &shard(4096), &WIRE)) / 4096.0;
+    // 108.1 - 104.2 GF in the derivation; vector part of one block left out.
+    assert!((3.85e9..4.0e9).contains(&got), "{got}");
+}
+
+#[test]
+fn v3_flops_count_causal_attention_at_192_and_128() {
+    let got = main_flops(&v3(), &shard(4096)) / 4096.0;
+    // 6N of weights plus 6·L·heads·(192 + 128)·S/2, a third of it forward: 250 GF a token.
+    close(got, 2.0 * v3_weights() + v3_core());
+    assert!((3.0 * got / 250e9 - 1.0).abs() < 0.01, "{got}");
+}
+
+fn v3_weights() -> f64 {
+    let d = 7168.0;
+    let attention =
+        d * 1536.0 + 1536.0 * 128.0 * 192.0 + d * 576.0 + 512.0 * 128.0 * 256.0 + 128.0 * 128.0 * d;
+    61.0 * attention
+        + 3.0 * 3.0 * d * 18432.0
+        + 58.0 * (9.0 * 3.0 * d * 2048.0 + d * 256.0)
+        + 129_280.0 * d
+}
+
+fn v3_core() -> f64 {
+    61.0 * 2.0 * 128.0 * 320.0 * 4097.0 / 2.0
+}
+
+#[test]
+fn cutting_conserves_matrix_work() {
+    for arch in [grouped_dense(), moe(), v4_pro(), v3()] {
+        let whole = shard(8192);
+        let layer = arch.layers.last().unwrap();
+        let one = flops(&layer_steps(&arch, layer, &whole, &WIRE));
+        let latent = matches!(layer.attention, Attention::Latent { .. });
+        let indexed = matches!(layer.attention, Attention::Compressed { .. });
+        for (tensor, context, expert, expert_tensor) in
+            [(1, 1, 8, 1), (1, 4, 8, 2), (8, 1, 4, 1), (4, 2, 8, 4)]
+        {
+            if (latent && context > 1) || (indexed && tensor > 1) {
+                continue;
+            }
+            let cut = Shard {
+                tensor,
+                context,
+                expert,
+                expert_tensor,
+                sequence_parallel: tensor > 1,
+                ..whole
+            };
+            let ranks = (tensor * context) as f64;
+            close(ranks * flops(&layer_steps(&arch, layer, &cut, &WIRE)), one);
+        }
+    }
+}
+
+#[test]
+fn context_repeats_only_the_latent_up_projection() {
+    let arch = v3();
+    let layer = arch.layers.last().unwrap();
+    let by_name = |shard: &Shard, name: &str| {
+        let steps = layer_steps(&arch, layer, shard, &WIRE);
+        operators(&steps).filter(|o| o.name == name).map(|o| o.work.matrix_flops()).sum::<f64>()
+    };
+    let (one, four) = (shard(8192), Shard { context: 4, ..shard(8192) });
+    close(by_name(&four, "kv_b"), by_name(&one, "kv_b"));
+    for name in ["q_a", "q_b", "kv_a", "core", "o", "expert_up", "shared_down", "router"] {
+        close(4.0 * by_name(&four, name), by_name(&one, name));
+    }
+}
+
+#[test]
+fn v4_pro_dispatch_and_combine_bytes_and_their_backward() {
+    let arch = v4_pro();
+    let shard = Shard { expert: 64, ..shard(4096) };
+    let steps = layer_steps(&arch, &arch.layers[5], &shard, &WIRE);
+    let dispatch = exchange(&steps, "dispatch").unwrap();
+    let combine = exchange(&steps, "combine").unwrap();
+    assert_eq!(dispatch.forward_bytes / 4096.0, 43_008.0);
+    assert_eq!(combine.forward_bytes / 4096.0, 86_016.0);
+    assert_eq!(dispatch.backward_bytes, combine.forward_bytes);
+    assert_eq!(combine.backward_bytes, dispatch.forward_bytes);
+    assert_eq!(boundary_bytes(&arch, &shard, &WIRE) / 4096.0, 57_344.0);
+}
+
+#[test]
+fn v4_pro_context_gathers_compressed_entries_only() {
+    let arch = v4_pro();
+    let shard = Shard { context: 16, ..shard(1 << 20) };
+    let gathered = |layer: usize| {
+        let steps = layer_steps(&arch, &arch.layers[layer], &shard, &WIRE);
+        exchange(&steps, "cp_entries").unwrap().forward_bytes
+    };
+    assert_eq!(gathered(1), 8192.0 * 512.0 * 2.0);
+    assert_eq!(gathered(2), 262_144.0 * 640.0 * 2.0);
+}
+
+#[test]
+fn tensor_exchanges_follow_sequence_parallelism() {
+    let arch = grouped_dense();
+    let tensor = |sequence_parallel| {
+        let shard = Shard { tensor: 8, sequence_parallel, ..shard(4096) };
+        layer_steps(&arch, &arch.layers[0], &shard, &WIRE)
+            .into_iter()
+            .filter_map(|step| match step {
+                Step::Exchange(exchange) => Some(exchange),
+                Step::Compute(_) => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    let bytes = 4096.0 * 4096.0 * 2.0;
+    let kinds = |exchanges: &[Exchange]| exchanges.iter().map(|e| e.forward).collect::<Vec<_>>();
+    let (with, without) = (tensor(true), tensor(false));
+    let (gather, scatter) = (Collective::AllGather, Collective::ReduceScatter);
+    assert_eq!(kinds(&with), [gather, scatter, gather, scatter]);
+    assert_eq!(kinds(&without), [Collective::AllReduce; 2]);
+    for exchange in with.iter().chain(&without) {
+        assert_eq!(exchange.axis, Axis::Tensor);
+        assert_eq!((exchange.forward_bytes, exchange.backward_bytes), (bytes, bytes));
+    }
+}
+
+#[test]
+fn a_rank_alone_exchanges_nothing() {
+    for arch in [grouped_dense(), moe(), v3(), v4_pro()] {
+        let shard = shard(4096);
+        let mut steps = embedding_steps(&arch, &shard, &WIRE);
+        steps.extend(layer_steps(&arch, arch.layers.last().unwrap(), &shard, &WIRE));
+        steps.extend(head_steps(&arch, &shard, &WIRE));
+        assert!(steps.iter().all(|step| matches!(step, Step::Compute(_))));
+    }
+}
+
+#[test]
+fn key_value_heads_are_repeated_when_fewer_than_ranks() {
+    let arch = grouped_dense();
+    let shard = Shard { tensor: 16, sequence_parallel: true, ..shard(4096) };
+    let steps = layer_steps(&arch, &arch.layers[0], &shard, &WIRE);
+    let core = operators(&steps).find(|operator| operator.name == "core").unwrap();
+    let Work::Attention { heads, kv_heads, .. } = core.work else { panic!("core is attention") };
+    assert_eq!((heads, kv_heads), (2.0, 1.0));
+}
+
+#[test]
+fn every_operator_does_finite_positive_work_under_its_role() {
+    for arch in [grouped_dense(), moe(), v3(), v4_pro()] {
+        for layer in &arch.layers {
+            let shard = Shard { expert: 8, context: 2, ..shard(1024) };
+            for operator in operators(&layer_steps(&arch, layer, &shard, &WIRE)) {
+                let work = match operator.work {
+                    Work::Memory { bytes, backward_bytes, .. } => bytes.min(backward_bytes),
+                    work => work.matrix_flops(),
+                };
+                assert!(work.is_finite() && work > 0.0, "{}", operator.name);
+                assert!(operator.launches >= 1.0, "{}", operator.name);
+                let expert = matches!(operator.work, Work::GroupedGemm { .. });
+                assert_eq!(expert, operator.role == Role::Expert, "{}", operator.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn recompute_tags_name_the_work_they_repeat() {
+    let arch = v4_pro();
+    let steps = layer_steps(&arch, &arch.layers[2], &shard(4096), &WIRE);
+    let tagged =
+        |tag| operators(&steps).filter(|o| o.tag == Some(tag)).map(|o| o.name).collect::<Vec<_>>();
+    assert_eq!(tagged(Tag::UpProjection), ["q_b", "head_norm_rotary"]);
+    assert_eq!(tagged(Tag::Activation), ["expert_act"]);
+    assert_eq!(tagged(Tag::Core), ["core"]);
+}
+
+/// Steps and formulas are written down separately; they must tell the same FLOPs.
+#[test]
+fn steps_do_the_flops_the_formulas_count() {
+    for (name, text) in [
+        ("gpt-oss-120b", include_str!("../../../../catalog/models/gpt-oss-120b.json")),
+        ("kimi-k2", include_str!("../../../../catalog/models/kimi-k2.json")),
+        ("deepseek-v2", include_str!("../../../../catalog/models/deepseek-v2.json")),
+        ("deepseek-v3.2", include_str!("../../../../catalog/models/deepseek-v3.2.json")),
+        ("deepseek-v4-flash", include_str!("../../../../catalog/models/deepseek-v4-flash.json")),
+        ("deepseek-v4-pro", include_str!("../../../../catalog/models/deepseek-v4-pro.json")),
+        ("gpt3-175b", include_str!("../../../../catalog/models/gpt3-175b.json")),
+        ("llama-3.1-405b", include_str!("../../../../catalog/models/llama-3.1-405b.json")),
+        ("nemotron-4-340b", include_str!("../../../../catalog/models/nemotron-4-340b.json")),
+        ("pangu", include_str!("../../../../catalog/models/pangu-ultra-moe-718b.json")),
+        ("qwen3-235b", include_str!("../../../../catalog/models/qwen3-235b-a22b.json")),
+    ] {
+        let arch = crate::parse_config(name, "config.json", text).unwrap();
+        for sequence in [512, 4096, 65536] {
+            let shard = shard(sequence);
+            let mut steps_flops = main_flops(&arch, &shard);
+            for layer in &arch.mtp {
+                steps_flops += flops(&mtp_steps(&arch, layer, &shard, &WIRE));
+            }
+            let counted = arch.flops_per_token(sequence);
+            let apply = |parts: &[crate::FlopsPart]| {
+                parts.iter().filter(|p| p.name == "mhc_apply").map(|p| p.forward).sum::<f64>()
+            };
+            let mut expected =
+                counted.forward_with_mtp() - apply(&counted.main) - apply(&counted.mtp);
+            if let Residual::Hyper { streams, .. } = arch.residual {
+                // The formulas leave out the prediction block's own last collapse.
+                expected += (2 * arch.mtp.len() as u64 * streams * streams * arch.hidden) as f64;
+            }
+            let got = steps_flops / sequence as f64;
+            assert!((got / expected - 1.0).abs() < 1e-9, "{name} at {sequence}: {got} {expected}");
+        }
+    }
+}
