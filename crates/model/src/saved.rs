@@ -124,6 +124,25 @@ pub fn head_saved(arch: &Architecture, shard: &Shard, fused_loss: bool) -> Vec<S
     kept.saved
 }
 
+/// What a multi-token-prediction block keeps: look-up, inputs and outputs of the norms before its
+/// projections, a block, and a second head with logits of its own.
+pub fn mtp_saved(
+    arch: &Architecture,
+    layer: &Layer,
+    shard: &Shard,
+    fused_loss: bool,
+) -> Vec<Saved> {
+    let mut kept = Kept::new(arch, shard);
+    let joined = kept.hidden * (1.0 + streams(arch));
+    kept.row("mtp_in", joined, Width::Activation, &[]);
+    kept.row("mtp_normed", joined, Width::LinearInput, &[Tag::Norm]);
+    let mut saved = embedding_saved(arch, shard);
+    saved.extend(kept.saved);
+    saved.extend(layer_saved(arch, layer, shard));
+    saved.extend(head_saved(arch, shard, fused_loss));
+    saved
+}
+
 /// Collects what one rank keeps.
 struct Kept<'a> {
     shard: &'a Shard,

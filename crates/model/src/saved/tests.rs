@@ -115,3 +115,15 @@ fn only_gpt_keeps_an_embedding_mask() {
     };
     assert_eq!((masks(&gpt3()), masks(&grouped_dense())), (1, 0));
 }
+
+#[test]
+fn a_prediction_block_keeps_a_second_set_of_logits() {
+    let arch = v4_pro();
+    let shard = shard(4096);
+    let kept = bytes(&mtp_saved(&arch, &arch.mtp[0], &shard, false), 2.0, &[]);
+    let fused = bytes(&mtp_saved(&arch, &arch.mtp[0], &shard, true), 2.0, &[]);
+    let block = bytes(&layer_saved(&arch, &arch.mtp[0], &shard), 2.0, &[]);
+    assert_eq!(kept - fused, 4.0 * 4096.0 * 129_280.0);
+    // Token ids, two norms over five widths in and out, and the head's streams and norm.
+    assert_eq!(fused - block, 4096.0 * (8.0 + 2.0 * 7168.0 * (10.0 + 6.0)));
+}

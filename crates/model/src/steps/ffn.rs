@@ -49,8 +49,8 @@ fn dense(rank: &mut Rank, mlp: &Mlp, names: &Names) {
     let up = (tokens, width * up_matrices(mlp), hidden);
     rank.gemm(names.up, class, role, Some(Tag::Mlp), up);
     activation(rank, names, mlp.gated, tokens * width);
-    // The down product's output is not needed backward, so recomputing leaves it out.
-    rank.gemm(names.down, class, role, None, (tokens, hidden, width));
+    // Not needed backward, but a checkpointed function is run whole (Megatron's `mlp`).
+    rank.gemm(names.down, class, role, Some(Tag::Mlp), (tokens, hidden, width));
 }
 
 /// Matrices before the activation.
@@ -145,7 +145,7 @@ fn routed(rank: &mut Rank, expert: &Mlp, experts: f64, topk: f64) {
             backward: sent + owned * hidden,
             flops: sent,
             launches: 1.0,
-            tag: None,
+            tag: Some(Tag::Moe),
         },
     );
     if rank.shard.tensor > 1 && !rank.shard.sequence_parallel {
@@ -184,5 +184,5 @@ fn experts_work(rank: &mut Rank, expert: &Mlp, experts: f64, rows: f64) {
     rank.operator(Operator { name: EXPERT.up, class, role, work, launches: 1.0, tag });
     activation(rank, &EXPERT, expert.gated, rows * width);
     let work = Work::GroupedGemm { groups, rows, n: hidden, k: width };
-    rank.operator(Operator { name: EXPERT.down, class, role, work, launches: 1.0, tag: None });
+    rank.operator(Operator { name: EXPERT.down, class, role, work, launches: 1.0, tag });
 }
