@@ -262,3 +262,64 @@ fn steps_do_the_flops_the_formulas_count() {
         }
     }
 }
+
+#[test]
+fn grouped_context_gathers_keys_and_values_of_the_whole_sequence() {
+    let arch = grouped_dense();
+    let shard = Shard { context: 4, tensor: 2, sequence_parallel: true, ..shard(8192) };
+    let steps = layer_steps(&arch, &arch.layers[0], &shard, &WIRE);
+    let gather = exchange(&steps, "cp_kv").unwrap();
+    // 2·n_kv·s·e over two tensor ranks; backward gathers again and sums the gradients.
+    assert_eq!(gather.forward_bytes, 2.0 * 8.0 * 128.0 * 8192.0 * 2.0 / 2.0);
+    assert_eq!(gather.backward_bytes, 2.0 * gather.forward_bytes);
+    assert_eq!(gather.axis, Axis::Context);
+}
+
+#[test]
+fn routed_rows_are_dispatched_once_per_tensor_group() {
+    let arch = moe();
+    let steps = |sequence_parallel| {
+        let shard =
+            Shard { tensor: 4, sequence_parallel, expert: 4, expert_tensor: 2, ..shard(4096) };
+        layer_steps(&arch, &arch.layers[0], &shard, &WIRE)
+    };
+    let (with, without) = (steps(true), steps(false));
+    // A quarter of the tokens, two experts each, one byte forward.
+    let sent = 4096.0 / 4.0 * 2.0 * 4096.0;
+    for steps in [&with, &without] {
+        assert_eq!(exchange(steps, "dispatch").unwrap().forward_bytes, sent);
+        assert_eq!(exchange(steps, "etp_gather").unwrap().forward_bytes, 2.0 * sent);
+        assert_eq!(exchange(steps, "etp_scatter").unwrap().forward_bytes, 4.0 * sent);
+    }
+    // Only replicated rows must be put together again.
+    assert_eq!(exchange(&with, "tp_moe_out"), None);
+    assert_eq!(exchange(&without, "tp_moe_out").unwrap().forward_bytes, 4096.0 * 4096.0 * 2.0);
+}
+
+#[test]
+fn a_micro_batch_of_two_does_and_sends_twice_as_much() {
+    for arch in [grouped_dense(), moe(), v3(), v4_pro()] {
+        let one = Shard { expert: 8, context: 2, ..shard(4096) };
+        let two = Shard { micro_batch: 2, ..one };
+        let layer = arch.layers.last().unwrap();
+        let (one, two) =
+            (layer_steps(&arch, layer, &one, &WIRE), layer_steps(&arch, layer, &two, &WIRE));
+        for (one, two) in one.iter().zip(&two) {
+            match (one, two) {
+                (Step::Exchange(one), Step::Exchange(two)) => {
+                    assert_eq!(two.forward_bytes, 2.0 * one.forward_bytes, "{}", one.name);
+                    assert_eq!(two.backward_bytes, 2.0 * one.backward_bytes, "{}", one.name);
+                }
+                (Step::Compute(one), Step::Compute(two)) => {
+                    close(two.work.matrix_flops() + 1.0, 2.0 * one.work.matrix_flops() + 1.0);
+                    if let (Work::Memory { bytes: one, .. }, Work::Memory { bytes: two, .. }) =
+                        (one.work, two.work)
+                    {
+                        assert_eq!(two, 2.0 * one);
+                    }
+                }
+                _ => panic!("a micro-batch of two takes other steps"),
+            }
+        }
+    }
+}
