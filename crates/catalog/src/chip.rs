@@ -50,13 +50,9 @@ pub(crate) fn id_of(file_name: &str) -> String {
     name.strip_suffix(".toml").unwrap_or(name).to_owned()
 }
 
-/// A figure if its key is there: `Some(None)` is absent, `None` is wrong and reported.
-pub(crate) fn optional_figure(
-    table: &mut Table<'_>,
-    key: &str,
-    unit: Unit,
-) -> Option<Option<Figure>> {
-    if table.has(key) { table.take_figure(key, unit, &POSITIVE).map(Some) } else { Some(None) }
+/// A figure if its key is there; a wrong one is reported and so refuses the file anyway.
+pub(crate) fn optional_figure(table: &mut Table<'_>, key: &str, unit: Unit) -> Option<Figure> {
+    if table.has(key) { table.take_figure(key, unit, &POSITIVE) } else { None }
 }
 
 fn read(mut root: Table<'_>, id: String) -> Option<Chip> {
@@ -84,9 +80,9 @@ fn read(mut root: Table<'_>, id: String) -> Option<Chip> {
         memory_bandwidth: memory_bandwidth?,
         launch: launch?,
         communication_cores: communication_cores?,
-        power: power?,
-        price: price?,
-        rental: rental?,
+        power,
+        price,
+        rental,
     })
 }
 

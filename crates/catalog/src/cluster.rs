@@ -61,14 +61,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Cluster> {
     });
     let levels = levels.filter(|levels| check_levels(&root, levels, chips));
     root.finish();
-    Some(Cluster {
-        id,
-        name: name?,
-        chip: chip?,
-        chips: chips?,
-        levels: levels?,
-        overhead_power: overhead_power?,
-    })
+    Some(Cluster { id, name: name?, chip: chip?, chips: chips?, levels: levels?, overhead_power })
 }
 
 fn read_chip(item: Item<'_>) -> Option<Chip> {

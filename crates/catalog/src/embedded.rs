@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// Name and text of every file of `kind`, sorted by name; a file that is not UTF-8 text is left out.
+/// Name and text of every file of `kind`, sorted by name; one that is not UTF-8 is left out.
 pub fn files(kind: Kind) -> Vec<(&'static str, &'static str)> {
     let mut files: Vec<_> = kind
         .folder()

@@ -1,7 +1,7 @@
 //! One figure of a TOML file: a quantity with range, origin and source.
 //!
 //! ```toml
-//! memory = { value = "144 GB", low = "96 GB", high = "144 GB", origin = "vendor", source = "950WP" }
+//! memory = { value = "144 GB", low = "96 GB", origin = "vendor", source = "950WP" }
 //! ```
 
 use crate::source::{source, source_keys};

@@ -66,21 +66,20 @@ impl<'a> Reader<'a> {
         self.found.borrow_mut().extend(diagnostics);
     }
 
-    /// The value, if nothing is wrong with the text.
+    /// The value, if nothing is wrong with the text; problems stand in the order of the text.
     ///
     /// # Errors
     /// Every problem reported; `value` is `None` only after a report.
     pub fn into_result<T>(self, value: Option<T>) -> Result<T, Diagnostics> {
         let mut found = self.found.into_inner();
-        match value {
-            Some(value) => found.into_result(value),
-            None => {
-                if !found.has_errors() {
-                    found.push(Diagnostic::error("catalog::incomplete", "the file is incomplete"));
-                }
-                Err(found)
-            }
+        found.0.sort_by_key(|d| d.label.as_ref().map_or(0, |label| label.span.start));
+        if let Some(value) = value {
+            return found.into_result(value);
         }
+        if !found.has_errors() {
+            found.push(Diagnostic::error("catalog::incomplete", "the file is incomplete"));
+        }
+        Err(found)
     }
 }
 
@@ -243,24 +242,29 @@ impl<'r> Item<'r> {
         if value.is_finite() && limits.contains(&value) {
             return Some(value);
         }
-        let message = format!("`{}` is out of range: {value}", self.path);
+        let message = format!("`{}` is out of range: {value:e}", self.path);
         let hint = match (*limits.start(), *limits.end()) {
             (low, high) if high < 1e18 => format!("from {low} to {high}"),
+            (_, high) if value > high => format!("a finite number, at most {high:e}"),
             (0.0, _) => "a finite number, 0 or more".to_owned(),
-            (low, _) if low < 1e-9 => "a finite number above 0".to_owned(),
-            (low, _) => format!("a finite number, {low} or more"),
+            _ => "a finite number above 0".to_owned(),
         };
         self.reject("catalog::number", message, hint)
     }
 
     fn refuse_quantity<T>(self, error: &ParseQuantityError, unit: Unit) -> Option<T> {
-        let code = match error {
-            ParseQuantityError::MissingUnit(_) | ParseQuantityError::WrongUnit { .. } => {
-                "catalog::unit"
+        let path = &self.path;
+        let (code, message) = match error {
+            ParseQuantityError::MissingUnit(_) => {
+                ("catalog::unit", format!("`{path}` needs a unit"))
             }
-            ParseQuantityError::NoNumber | ParseQuantityError::OutOfRange => "catalog::number",
+            ParseQuantityError::WrongUnit { found, .. } => {
+                ("catalog::unit", format!("`{found}` is not a unit for `{path}`"))
+            }
+            ParseQuantityError::NoNumber | ParseQuantityError::OutOfRange => {
+                ("catalog::number", format!("`{path}`: {error}"))
+            }
         };
-        let message = format!("`{}`: {error}", self.path);
         self.reject(code, message, format!("for example `\"{}\"`", unit.example()))
     }
 

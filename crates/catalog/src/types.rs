@@ -14,9 +14,9 @@ pub enum Dtype {
     Bf16,
     /// IEEE half.
     Fp16,
-    /// 8-bit float (FP8, MXFP8, HiF8).
+    /// 8-bit float (FP8, MXFP8, `HiF8`).
     Fp8,
-    /// 4-bit float (MXFP4, NVFP4, HiF4).
+    /// 4-bit float (MXFP4, NVFP4, `HiF4`).
     Fp4,
     /// 8-bit integer.
     Int8,
@@ -59,7 +59,8 @@ pub struct Chip {
     pub name: String,
     /// Maker.
     pub vendor: String,
-    /// Family whose calibration a chip without its own borrows: `ascend`, `ampere`, `hopper`, `blackwell`, `tpu`.
+    /// Family whose calibration a chip without its own borrows: `ascend`, `ampere`, `hopper`,
+    /// `blackwell`, `tpu`.
     pub family: String,
     /// Dense matrix peak by format. FLOP/s.
     pub matrix: BTreeMap<Dtype, Figure>,

@@ -42,3 +42,27 @@ fn every_recipe_reads_and_names_a_model() {
         check(id, recipe.figures());
     }
 }
+
+#[test]
+fn chips_and_clusters_of_every_maker_are_there() {
+    for id in ["ascend-910c-die", "ascend-960", "h20", "rubin", "tpu-v5e"] {
+        assert!(chip_ids().contains(&id), "{id}");
+    }
+    for id in ["atlas-950-supercluster", "vtrain-a100", "llama3-h100-roce", "gb300-nvl72"] {
+        assert!(cluster_ids().contains(&id), "{id}");
+    }
+    assert_eq!(recipe_ids().len(), 4);
+}
+
+#[test]
+fn every_source_has_a_title_and_an_address_or_is_a_judgement() {
+    let keys = catalog::source_keys();
+    assert!(keys.len() > 40, "sources.toml did not read: {keys:?}");
+    for key in keys {
+        let source = source(key).expect(key);
+        assert!(source.title.len() > 10, "{key}");
+        // The blog is known by its date only.
+        let nameless = ["judgement", "BLOG"].contains(&key);
+        assert!(nameless || source.url.starts_with("https://"), "{key}: {}", source.url);
+    }
+}
