@@ -81,7 +81,7 @@ pub enum Attention {
         /// One learned sink logit per head.
         sinks: bool,
     },
-    /// DeepSeek's multi-head latent attention.
+    /// `DeepSeek`'s multi-head latent attention.
     Latent {
         /// Heads.
         heads: u64,
@@ -159,7 +159,7 @@ pub enum Ffn {
 pub struct Mlp {
     /// Inner width, f.
     pub width: u64,
-    /// Gated (SwiGLU: three matrices) or plain (two).
+    /// Gated (`SwiGLU`: three matrices) or plain (two).
     pub gated: bool,
     /// Biases on the matrices.
     pub bias: bool,

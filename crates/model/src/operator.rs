@@ -90,8 +90,8 @@ pub enum Work {
         /// Reduction.
         k: f64,
     },
-    /// Fused attention: 2·rows·heads·(d_qk + d_v)·context FLOPs forward; backward five products for
-    /// two (2.5 times), as flash attention recomputes the scores.
+    /// Fused attention: 2·rows·heads·(`d_qk` + `d_v`)·context FLOPs forward; backward five products
+    /// for two (2.5 times), as flash attention recomputes the scores.
     Attention {
         /// Query rows.
         rows: f64,
@@ -293,7 +293,7 @@ pub struct Weights {
     pub matrix: Option<(u64, u64)>,
 }
 
-/// How a weight is cut over ranks (before ZeRO).
+/// How a weight is cut over ranks (before `ZeRO`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cut {
     /// The same on every rank of the tensor group.

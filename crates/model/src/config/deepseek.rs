@@ -25,7 +25,7 @@ pub(super) fn deepseek_v32(name: &str, f: &mut Fields) -> Result<Architecture, D
     mixture(name, f, attention, true, Mtp::Counted)
 }
 
-/// openPangu Ultra MoE: V3's shape under its own keys, with sandwich norms.
+/// `openPangu` Ultra `MoE`: V3's shape under its own keys, with sandwich norms.
 pub(super) fn pangu_ultra_moe(name: &str, f: &mut Fields) -> Result<Architecture, Diagnostics> {
     // Its configuration class is not part of HF transformers: nothing has a default.
     let shell = Shell::read(f, None);
@@ -61,17 +61,12 @@ pub(super) fn deepseek_v4(name: &str, f: &mut Fields) -> Result<Architecture, Di
     let kv_heads = f.dim("num_key_value_heads");
     f.unsupported_if(kv_heads != 1, "num_key_value_heads", "more than one key-value head");
     let (head_dim, rope_dim) = (f.dim("head_dim"), f.dim("qk_rope_head_dim"));
-    if rope_dim > head_dim {
-        f.wrong(
-            "qk_rope_head_dim",
-            format!("`qk_rope_head_dim` {rope_dim} is wider than the head ({head_dim})"),
-        );
-    }
+    let message = format!("`qk_rope_head_dim` {rope_dim} is wider than the head ({head_dim})");
+    f.conflict(rope_dim > head_dim, "qk_rope_head_dim", message);
     let (q_rank, window) = (f.dim("q_lora_rank"), f.dim("sliding_window"));
     let (o_groups, o_rank) = (f.dim("o_groups"), f.dim("o_lora_rank"));
-    if heads * head_dim % o_groups != 0 {
-        f.wrong("o_groups", format!("`o_groups` {o_groups} does not divide the {heads} heads"));
-    }
+    let message = format!("`o_groups` {o_groups} does not divide the {heads} heads");
+    f.conflict(!heads.is_multiple_of(o_groups), "o_groups", message);
     let index = indexer(f);
     let bias = f.flag("attention_bias");
     f.unsupported_if(bias, "attention_bias", "biases in compressed attention");
@@ -82,6 +77,8 @@ pub(super) fn deepseek_v4(name: &str, f: &mut Fields) -> Result<Architecture, Di
     let layers = f.layers("num_hidden_layers", 1);
     let mtp = f.layers("num_nextn_predict_layers", 0);
     let hashed = f.count("num_hash_layers");
+    let message = format!("`num_hash_layers` {hashed} is more than the {layers} blocks");
+    f.conflict(hashed > layers, "num_hash_layers", message);
     let ratios = ratios(f, layers, mtp);
     let scored = experts(f, "n_routed_experts", "n_shared_experts", true);
     f.check()?;
@@ -116,12 +113,10 @@ fn ratios(f: &mut Fields, layers: u64, mtp: u64) -> Vec<u64> {
         return f.missing(key, Vec::new());
     }
     let ratios = f.counts(key).unwrap_or_default();
-    if ratios.len() as u64 != layers + mtp {
-        let got = ratios.len();
-        let message =
-            format!("`{key}` has {got} entries for {layers} blocks and {mtp} prediction blocks");
-        f.wrong(key, message);
-    }
+    let got = ratios.len() as u64;
+    let message =
+        format!("`{key}` has {got} entries for {layers} blocks and {mtp} prediction blocks");
+    f.conflict(got != layers + mtp, key, message);
     if let Some(other) = ratios.iter().find(|r| ![0, CSA, HCA].contains(r)) {
         f.wrong(key, format!("`{key}` holds {other}; known are 0, {CSA} and {HCA}"));
     }
@@ -163,6 +158,7 @@ fn latent(f: &mut Fields, indexer: Option<Indexer>) -> Attention {
 }
 
 /// Whether a family states a number of prediction blocks.
+#[derive(Clone, Copy)]
 enum Mtp {
     None,
     Counted,
@@ -196,7 +192,7 @@ fn mixture(
     Ok(Architecture { mtp, ..shell.around(name, blocks) })
 }
 
-fn experts(f: &mut Fields, routed: &str, shared: &str, router_bias: bool) -> Ffn {
+fn experts(f: &mut Fields, routed: &'static str, shared: &'static str, router_bias: bool) -> Ffn {
     let expert = swiglu(f.dim("moe_intermediate_size"));
     let experts = f.dim(routed);
     let topk = f.dim("num_experts_per_tok");

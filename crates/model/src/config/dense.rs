@@ -103,6 +103,7 @@ pub(super) fn qwen3(name: &str, f: &mut Fields) -> Result<Architecture, Diagnost
 }
 
 /// The switches of grouped attention that families set.
+#[expect(clippy::struct_excessive_bools, reason = "they mirror `Attention::Grouped`")]
 pub(super) struct Switches {
     pub window: Option<u64>,
     pub qkv_bias: bool,
@@ -153,7 +154,7 @@ fn uniform(
     Ok(shell.around(name, blocks(layers, attention, ffn, ffn, |_| false)))
 }
 
-/// Qwen's windows: with `use_sliding_window` (off unless said in Qwen2Config and its heirs) the
+/// Qwen's windows: with `use_sliding_window` (off unless said in `Qwen2Config` and its heirs) the
 /// blocks from `max_window_layers` on see `sliding_window` tokens.
 pub(super) fn windowed(f: &mut Fields, plain: Architecture) -> Result<Architecture, Diagnostics> {
     if !f.flag_or("use_sliding_window", false) {

@@ -18,57 +18,70 @@ pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
     file: &'a str,
     text: &'a str,
+    /// Every key asked for so far: the others are free to be misspellings.
+    asked: Vec<&'static str>,
     problems: Diagnostics,
+    /// Keys that were absent, with the place of their problem.
+    absent: Vec<(usize, &'static str)>,
 }
 
 impl<'a> Fields<'a> {
     pub fn new(object: &'a Map<String, Value>, file: &'a str, text: &'a str) -> Self {
-        Self { object, file, text, problems: Diagnostics::default() }
+        let problems = Diagnostics::default();
+        Self { object, file, text, asked: Vec::new(), problems, absent: Vec::new() }
     }
 
     /// Stops here if anything was wrong so far; to be called before sizes are believed.
     pub fn check(&mut self) -> Result<(), Diagnostics> {
+        for (place, key) in std::mem::take(&mut self.absent) {
+            let unread = self.object.keys().map(String::as_str);
+            let unread = unread.filter(|k| !self.asked.contains(k));
+            if let Some(near) = nearest(key, unread) {
+                let hint = format!("is `{near}` meant to be `{key}`?");
+                self.problems.0[place].hint = Some(hint);
+            }
+        }
         std::mem::take(&mut self.problems).into_result(())
     }
 
     /// Whether the field is there and not null.
-    pub fn has(&self, key: &str) -> bool {
-        self.object.get(key).is_some_and(|v| !v.is_null())
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|v| !v.is_null())
     }
 
     /// A dimension that must be there: 1..=10^9.
-    pub fn dim(&mut self, key: &str) -> u64 {
+    pub fn dim(&mut self, key: &'static str) -> u64 {
         self.required(key, 1, LONGEST)
     }
 
     /// A count that must be there and may be zero: 0..=10^9.
-    pub fn count(&mut self, key: &str) -> u64 {
+    pub fn count(&mut self, key: &'static str) -> u64 {
         self.required(key, 0, LONGEST)
     }
 
     /// A number of blocks that must be there: `least`..=10^5.
-    pub fn layers(&mut self, key: &str, least: u64) -> u64 {
+    pub fn layers(&mut self, key: &'static str, least: u64) -> u64 {
         self.required(key, least, MOST_LAYERS)
     }
 
     /// A dimension that may be absent or null, where absence has a documented meaning.
-    pub fn optional_dim(&mut self, key: &str) -> Option<u64> {
+    pub fn optional_dim(&mut self, key: &'static str) -> Option<u64> {
         if self.has(key) { Some(self.dim(key)) } else { None }
     }
 
     /// A dimension that must be there but may be null, where null has a meaning.
-    pub fn nullable_dim(&mut self, key: &str) -> Option<u64> {
-        if self.object.get(key).is_some_and(Value::is_null) { None } else { Some(self.dim(key)) }
+    pub fn nullable_dim(&mut self, key: &'static str) -> Option<u64> {
+        if self.get(key).is_some_and(Value::is_null) { None } else { Some(self.dim(key)) }
     }
 
     /// A flag that must be there.
-    pub fn flag(&mut self, key: &str) -> bool {
+    pub fn flag(&mut self, key: &'static str) -> bool {
         if self.has(key) { self.flag_or(key, false) } else { self.missing(key, false) }
     }
 
     /// A flag whose absence the HF class documents to mean `default`.
-    pub fn flag_or(&mut self, key: &str, default: bool) -> bool {
-        match self.object.get(key) {
+    pub fn flag_or(&mut self, key: &'static str, default: bool) -> bool {
+        match self.get(key) {
             None | Some(Value::Null) => default,
             Some(Value::Bool(flag)) => *flag,
             Some(other) => self.wrong_type(key, "true or false", other, default),
@@ -76,8 +89,8 @@ impl<'a> Fields<'a> {
     }
 
     /// A word that must be there.
-    pub fn word(&mut self, key: &str) -> &'a str {
-        match self.object.get(key) {
+    pub fn word(&mut self, key: &'static str) -> &'a str {
+        match self.get(key) {
             Some(Value::String(word)) => word,
             None => self.missing(key, ""),
             Some(other) => self.wrong_type(key, "a string", other, ""),
@@ -85,64 +98,72 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of counts, if present: each 0..=10^9.
-    pub fn counts(&mut self, key: &str) -> Option<Vec<u64>> {
+    pub fn counts(&mut self, key: &'static str) -> Option<Vec<u64>> {
         let values = self.array(key)?;
         // Lists are as long as their text, so this allocates no more than was read.
         let read = |v: &Value| v.as_u64().filter(|n| *n <= LONGEST);
-        match values.iter().map(read).collect() {
-            Some(counts) => Some(counts),
-            None => {
-                self.wrong(key, format!("`{key}` must hold whole numbers from 0 to {LONGEST}"));
-                None
-            }
+        let counts: Option<Vec<u64>> = values.iter().map(read).collect();
+        if counts.is_none() {
+            self.wrong(key, format!("`{key}` must hold whole numbers from 0 to {LONGEST}"));
         }
+        counts
     }
 
     /// A list of words, if present.
-    pub fn words(&mut self, key: &str) -> Option<Vec<&'a str>> {
+    pub fn words(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
         let values = self.array(key)?;
-        match values.iter().map(Value::as_str).collect() {
-            Some(words) => Some(words),
-            None => {
-                self.wrong(key, format!("`{key}` must hold strings"));
-                None
-            }
+        let words: Option<Vec<&str>> = values.iter().map(Value::as_str).collect();
+        if words.is_none() {
+            self.wrong(key, format!("`{key}` must hold strings"));
         }
+        words
     }
 
     /// Notes that a field is needed and absent.
-    pub fn missing<T>(&mut self, key: &str, stand_in: T) -> T {
-        let present = self.object.keys().map(String::as_str);
-        let what = if self.object.contains_key(key) { "null" } else { "missing" };
-        let mut problem = Diagnostic::error("model::missing", format!("`{key}` is {what}"))
-            .at(self.file, self.span(key).unwrap_or(0..0));
-        if what == "missing"
-            && let Some(near) = nearest(key, present)
-        {
-            problem = problem.hint(format!("is `{near}` meant to be `{key}`?"));
+    pub fn missing<T>(&mut self, key: &'static str, stand_in: T) -> T {
+        let what = if self.get(key).is_some() { "null" } else { "missing" };
+        if what == "missing" {
+            self.absent.push((self.problems.0.len(), key));
         }
-        self.problems.push(problem);
+        self.note("model::missing", key, format!("`{key}` is {what}"));
         stand_in
     }
 
     /// Notes that a field is there but cannot be so.
-    pub fn wrong(&mut self, key: &str, message: String) {
-        let span = self.span(key).unwrap_or(0..0);
-        self.problems.push(Diagnostic::error("model::value", message).at(self.file, span));
+    pub fn wrong(&mut self, key: &'static str, message: String) {
+        self.note("model::value", key, message);
     }
 
-    /// Notes that a field asks for what this crate does not model, unless it does not.
-    pub fn unsupported_if(&mut self, asked: bool, key: &str, what: &str) {
-        if asked {
-            let span = self.span(key).unwrap_or(0..0);
-            let message = format!("`{key}` asks for {what}, which is not modelled");
-            self.problems
-                .push(Diagnostic::error("model::unsupported", message).at(self.file, span));
+    /// Notes that a field contradicts another, unless something was wrong already: then either may
+    /// be a stand-in.
+    pub fn conflict(&mut self, conflict: bool, key: &'static str, message: String) {
+        if conflict && self.problems.0.is_empty() {
+            self.wrong(key, message);
         }
     }
 
-    fn required(&mut self, key: &str, least: u64, most: u64) -> u64 {
-        let value = match self.object.get(key) {
+    /// Notes that a field asks for what this crate does not model, unless it does not.
+    pub fn unsupported_if(&mut self, asked: bool, key: &'static str, what: &str) {
+        if asked {
+            let message = format!("`{key}` asks for {what}, which is not modelled");
+            self.note("model::unsupported", key, message);
+        }
+    }
+
+    fn note(&mut self, code: &'static str, key: &str, message: String) {
+        let span = value_span(self.text, key).unwrap_or(0..0);
+        self.problems.push(Diagnostic::error(code, message).at(self.file, span));
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<&'a Value> {
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
+        self.object.get(key)
+    }
+
+    fn required(&mut self, key: &'static str, least: u64, most: u64) -> u64 {
+        let value = match self.get(key) {
             None | Some(Value::Null) => return self.missing(key, least.max(1)),
             Some(value @ Value::Number(_)) => value,
             Some(other) => return self.wrong_type(key, "a whole number", other, least.max(1)),
@@ -155,15 +176,15 @@ impl<'a> Fields<'a> {
         least.max(1)
     }
 
-    fn array(&mut self, key: &str) -> Option<&'a [Value]> {
-        match self.object.get(key) {
+    fn array(&mut self, key: &'static str) -> Option<&'a [Value]> {
+        match self.get(key) {
             None | Some(Value::Null) => None,
             Some(Value::Array(values)) => Some(values),
             Some(other) => self.wrong_type(key, "a list", other, None),
         }
     }
 
-    fn wrong_type<T>(&mut self, key: &str, wanted: &str, got: &Value, stand_in: T) -> T {
+    fn wrong_type<T>(&mut self, key: &'static str, wanted: &str, got: &Value, stand_in: T) -> T {
         let got = match got {
             Value::Null => "null",
             Value::Bool(_) => "true or false",
@@ -174,11 +195,6 @@ impl<'a> Fields<'a> {
         };
         self.wrong(key, format!("`{key}` must be {wanted}, not {got}"));
         stand_in
-    }
-
-    /// Where the field's value stands in the text.
-    fn span(&self, key: &str) -> Option<Range<usize>> {
-        value_span(self.text, key)
     }
 }
 

@@ -75,7 +75,9 @@ fn syntax_error(file: &str, json: &str, error: &serde_json::Error) -> Diagnostic
     let (line, column) = (error.line(), error.column());
     let start: usize = json.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let at = (start + column.saturating_sub(1)).min(json.len());
-    let message = if error.is_eof() {
+    let message = if json.trim().is_empty() {
+        "the file is empty".to_owned()
+    } else if error.is_eof() {
         format!("the file ends in the middle of its JSON, at line {line} column {column}")
     } else if error.is_data() {
         "a configuration must be a JSON object".to_owned()
@@ -171,11 +173,9 @@ fn grouped(f: &mut Fields, hidden: u64, kv: KvHeads, derived_head_dim: bool) -> 
     } else {
         head_dim_of(f, hidden, heads, "num_attention_heads")
     };
-    if heads % kv_heads != 0 {
-        let message =
-            format!("`num_key_value_heads` {kv_heads} does not divide the {heads} query heads");
-        f.wrong("num_key_value_heads", message);
-    }
+    let message =
+        format!("`num_key_value_heads` {kv_heads} does not divide the {heads} query heads");
+    f.conflict(!heads.is_multiple_of(kv_heads), "num_key_value_heads", message);
     Attention::Grouped {
         heads,
         kv_heads,
@@ -195,18 +195,16 @@ enum KvHeads {
     OrHeads,
 }
 
-fn head_dim_of(f: &mut Fields, hidden: u64, heads: u64, key: &str) -> u64 {
-    if hidden % heads != 0 {
-        f.wrong(key, format!("`{key}` {heads} does not divide the hidden size {hidden}"));
-    }
+fn head_dim_of(f: &mut Fields, hidden: u64, heads: u64, key: &'static str) -> u64 {
+    let message = format!("`{key}` {heads} does not divide the hidden size {hidden}");
+    f.conflict(!hidden.is_multiple_of(heads), key, message);
     (hidden / heads).max(1)
 }
 
 /// Notes an expert choice that cannot be made.
-fn check_topk(f: &mut Fields, key: &str, topk: u64, experts: u64) {
-    if topk > experts {
-        f.wrong(key, format!("`{key}` {topk} is more than the {experts} routed experts"));
-    }
+fn check_topk(f: &mut Fields, key: &'static str, topk: u64, experts: u64) {
+    let message = format!("`{key}` {topk} is more than the {experts} routed experts");
+    f.conflict(topk > experts, key, message);
 }
 
 /// `dense` and `moe` blocks in the order `is_moe` gives.

@@ -99,10 +99,8 @@ fn layer_windows(f: &mut Fields, layers: u64, window: u64) -> Vec<Option<u64>> {
     let Some(words) = f.words("layer_types") else {
         return f.missing("layer_types", Vec::new());
     };
-    if words.len() as u64 != layers {
-        let message = format!("`layer_types` names {} blocks of {layers}", words.len());
-        f.wrong("layer_types", message);
-    }
+    let message = format!("`layer_types` names {} blocks of {layers}", words.len());
+    f.conflict(words.len() as u64 != layers, "layer_types", message);
     let mut windows = Vec::with_capacity(words.len());
     for word in words {
         windows.push(match word {
@@ -118,7 +116,13 @@ fn layer_windows(f: &mut Fields, layers: u64, window: u64) -> Vec<Option<u64>> {
 }
 
 /// Routed experts of the shape `expert`, scored by a learned router.
-fn routed(f: &mut Fields, expert: Mlp, key: &str, shared_width: u64, router_bias: bool) -> Ffn {
+fn routed(
+    f: &mut Fields,
+    expert: Mlp,
+    key: &'static str,
+    shared_width: u64,
+    router_bias: bool,
+) -> Ffn {
     let experts = f.dim(key);
     let topk = f.dim("num_experts_per_tok");
     check_topk(f, "num_experts_per_tok", topk, experts);
