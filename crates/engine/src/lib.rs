@@ -1,1 +1,19 @@
-//! (being built)
+//! Engines: a program on a machine -> how long it takes and where the time goes.
+//!
+//! [`estimate`] is the closed form: operators and collectives are priced once each
+//! ([`price`]), passes are summed per rank, the schedule gives the bubble. [`interval`] carries the
+//! range of every uncertain figure to the answer. [`rehearse`] does it for every stage of a
+//! scenario. The crate opens no file.
+
+mod estimate;
+mod exposure;
+mod machine;
+mod price;
+mod rehearse;
+mod uncertainty;
+
+pub use estimate::{Estimate, Hidden, Part, PartKind, Phases, RankTime, estimate};
+pub use machine::Machine;
+pub use price::{COMM_AXES, CommAxis, PassTime, Prices, SegmentTime, price};
+pub use rehearse::{Rehearsal, StageAnswer, lowered, machine, mfu_peak, rehearse};
+pub use uncertainty::{Answer, Driver, Interval, assumed, interval};

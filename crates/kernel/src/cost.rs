@@ -95,6 +95,8 @@ pub fn effective_dtype(chip: &Chip, dtype: Dtype) -> Option<(Dtype, bool)> {
 /// Time of the forward pass of an operator whose operands are in `dtype`.
 ///
 /// `max(matrix, vector, memory) / efficiency + launches × fixed`, each part at the chip's own peak.
+/// The efficiency of products and attention comes from the surface of their shape; that of
+/// memory-bound work is one figure.
 /// A format the chip lacks is replaced as [`effective_dtype`] says; where it has no substitute the
 /// time is infinite, which a caller prevents by asking first.
 pub fn forward(chip: &Chip, cal: &Calibration, work: &Work, dtype: Dtype, launches: f64) -> Cost {
@@ -168,6 +170,11 @@ fn time(
     // the backward pass might not.
     let log = cal.log_efficiency(load.operation, dtype, load.point);
     let efficiency = (libm::exp(log) * share).min(1.0);
-    let seconds = matrix_s.max(vector_s).max(memory_s) / efficiency + launch_s;
+    let kernel_s = matrix_s.max(vector_s).max(memory_s) / efficiency;
+    // An accumulator streams through memory whatever the product does.
+    let memory_s = memory_s + load.accumulator_bytes / chip.memory_bandwidth.value;
+    let stream_s =
+        if load.accumulator_bytes > 0.0 { memory_s / cal.memory.efficiency.value } else { 0.0 };
+    let seconds = kernel_s.max(stream_s) + launch_s;
     Cost { seconds, matrix_s, vector_s, memory_s, launch_s, host_s }
 }

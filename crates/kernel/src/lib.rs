@@ -21,5 +21,5 @@ pub use calibration::{
 pub use choose::{Borrowed, calibration, calibrations, for_chip};
 pub use cost::{Cost, Launch, data_gradient, effective_dtype, forward, weight_gradient};
 pub use parse::parse_calibration;
-pub use shape::{Load, load};
+pub use shape::{Load, data_load, load, weight_load};
 pub use surface::Surface;

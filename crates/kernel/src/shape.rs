@@ -17,6 +17,8 @@ pub struct Load {
     pub vector_flops: f64,
     /// Bytes to and from memory if every operand crosses once.
     pub bytes: f64,
+    /// Bytes of an accumulator read and written beside that, which no cache can hold back.
+    pub accumulator_bytes: f64,
 }
 
 /// The forward load of `work` with operands in `dtype`.
@@ -42,6 +44,7 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
         matrix_flops,
         vector_flops: 0.0,
         bytes: 0.0,
+        accumulator_bytes: 0.0,
     };
     match *work {
         Work::Gemm { m, n, k, count } => Load {
@@ -74,18 +77,16 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
     }
 }
 
-/// The load of the product that gives the gradient of the weight: \[k,n\] over `m` rows, added to an
-/// FP32 accumulator (four bytes read, four written).
-pub(crate) fn weight_load(work: &Work, dtype: Dtype) -> Option<Load> {
-    let width = dtype.bytes();
+/// The load of the product that gives the gradient of the weight, \[k,n\] over `m` rows, added to
+/// an FP32 accumulator (four bytes read, four written). `None` for an operator without weights.
+pub fn weight_load(work: &Work, dtype: Dtype) -> Option<Load> {
     match *work {
         Work::Gemm { m, n, k, count } => {
             let turned = load(&Work::Gemm { m: k, n, k: m, count }, dtype);
-            Some(Load { bytes: count * (width * m * (n + k) + 8.0 * n * k), ..turned })
+            Some(Load { accumulator_bytes: 8.0 * count * n * k, ..turned })
         }
-        Work::GroupedGemm { groups, rows, n, k } => {
-            let forward = load(work, dtype);
-            Some(Load { bytes: width * rows * (n + k) + 8.0 * groups * n * k, ..forward })
+        Work::GroupedGemm { groups, n, k, .. } => {
+            Some(Load { accumulator_bytes: 8.0 * groups * n * k, ..load(work, dtype) })
         }
         _ => None,
     }
@@ -93,7 +94,7 @@ pub(crate) fn weight_load(work: &Work, dtype: Dtype) -> Option<Load> {
 
 /// The load of the product that gives the gradient of the data, or the whole backward of an
 /// operator without weights.
-pub(crate) fn data_load(work: &Work, dtype: Dtype) -> Load {
+pub fn data_load(work: &Work, dtype: Dtype) -> Load {
     match *work {
         Work::Gemm { m, n, k, count } => load(&Work::Gemm { m, n: k, k: n, count }, dtype),
         Work::GroupedGemm { groups, rows, n, k } => {

@@ -86,7 +86,7 @@ impl Architecture {
         let weights = self.layer_weights(layer);
         let routed: u64 =
             weights.iter().filter(|w| w.component == "moe_routed").map(|w| w.count as u64).sum();
-        routed / experts * (experts - topk)
+        routed / experts.max(1) * experts.saturating_sub(topk)
     }
 }
 

@@ -13,7 +13,7 @@ mod recipe;
 
 pub use check::{Violation, violations};
 pub use layout::{Block, Layout};
-pub use lower::lower;
+pub use lower::{Shape, lower};
 pub use memory::{StageMemory, memory};
 pub use recipe::{role_dtype, width_bytes, wire};
 
@@ -112,7 +112,8 @@ impl Plan {
     /// `None` if the batch does not divide.
     pub fn micro_batches(&self, batch_sequences: u64) -> Option<u64> {
         let per_wave = self.data * self.micro_batch;
-        (per_wave > 0 && batch_sequences.is_multiple_of(per_wave)).then(|| batch_sequences / per_wave)
+        (per_wave > 0 && batch_sequences.is_multiple_of(per_wave))
+            .then(|| batch_sequences / per_wave)
     }
 
     /// How a micro-batch of sequences of `sequence` tokens is cut.

@@ -74,7 +74,10 @@ pub fn parse_config(name: &str, file: &str, json: &str) -> Result<Architecture, 
 fn syntax_error(file: &str, json: &str, error: &serde_json::Error) -> Diagnostics {
     let (line, column) = (error.line(), error.column());
     let start: usize = json.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let at = (start + column.saturating_sub(1)).min(json.len());
+    let mut at = (start + column.saturating_sub(1)).min(json.len());
+    while !json.is_char_boundary(at) {
+        at -= 1; // Columns count bytes.
+    }
     let message = if json.trim().is_empty() {
         "the file is empty".to_owned()
     } else if error.is_eof() {

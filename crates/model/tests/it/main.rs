@@ -5,5 +5,6 @@
 mod activation;
 mod bad;
 mod catalog;
+mod families;
 mod flops;
 mod property;

@@ -1,0 +1,388 @@
+//! The closed form: one step of a program on a machine.
+
+use crate::exposure::{Rules, Run, behind, run};
+use crate::machine::Machine;
+use crate::price::{CLASSES, COMM_AXES, Placed, Prices, SegmentTime, price};
+use catalog::Dtype;
+use kernel::forward;
+use model::{Class, Work};
+use program::{During, Finish, PhaseCounts, Program, RankClass, Schedule, StageMeans};
+
+/// One optimizer step as the closed form sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// Duration of the step. Seconds.
+    pub step_s: f64,
+    /// Every pipeline rank.
+    pub ranks: Vec<RankTime>,
+    /// The rank that takes longest.
+    pub critical: usize,
+    /// Where the critical rank's step goes; sums to `step_s`.
+    pub parts: Vec<Part>,
+    /// Communication of the critical rank that ran behind compute.
+    pub hidden: Vec<Hidden>,
+    /// The critical rank's step by phase of the schedule.
+    pub phases: Phases,
+}
+
+/// Totals of one pipeline rank over a step. Seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RankTime {
+    /// Pipeline rank.
+    pub pipeline_rank: u64,
+    /// Busy with passes, with the communication they wait for.
+    pub busy_s: f64,
+    /// Waiting for other stages.
+    pub bubble_s: f64,
+    /// Gradient and parameter exchange that shows, and the optimizer.
+    pub finish_s: f64,
+}
+
+/// A share of the step. Seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// What.
+    pub kind: PartKind,
+    /// How long.
+    pub seconds: f64,
+}
+
+/// What a share of the step is spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartKind {
+    /// Kernels of one class.
+    Compute(Class),
+    /// Waiting for the host to launch kernels.
+    LaunchGaps,
+    /// Exposed communication inside passes: index into [`COMM_AXES`].
+    Exposed(usize),
+    /// Compute slowed by communication that runs beside it.
+    Contention,
+    /// Exposed sends and receives between stages.
+    PipelineSend,
+    /// Waiting for other stages.
+    Bubble,
+    /// Gradient and parameter exchange that shows.
+    DataExchange,
+    /// Optimizer.
+    Optimizer,
+}
+
+impl PartKind {
+    /// The word used in output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Compute(class) => CLASS_WORDS[class as usize],
+            Self::LaunchGaps => "launch gaps",
+            Self::Exposed(axis) => {
+                ["tensor exposed", "context exposed", "expert exposed", "shard exposed"][axis]
+            }
+            Self::Contention => "contention",
+            Self::PipelineSend => "pipeline exposed",
+            Self::Bubble => "pipeline bubble",
+            Self::DataExchange => "data exposed",
+            Self::Optimizer => "optimizer",
+        }
+    }
+}
+
+/// Words of operator classes in [`Class`]'s order.
+const CLASS_WORDS: [&str; CLASSES] = [
+    "embedding",
+    "projections",
+    "attention core",
+    "indexer",
+    "feed-forward",
+    "experts",
+    "routing",
+    "elementwise",
+    "hyper-connections",
+    "head and loss",
+];
+
+const CLASS_LIST: [Class; CLASSES] = [
+    Class::Embedding,
+    Class::Projection,
+    Class::AttentionCore,
+    Class::Indexer,
+    Class::FeedForward,
+    Class::Experts,
+    Class::Routing,
+    Class::Elementwise,
+    Class::HyperConnection,
+    Class::Head,
+];
+
+/// Communication that ran behind compute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hidden {
+    /// `tensor`, `context`, `expert`, `shard`, `data`, `pipeline`.
+    pub axis: &'static str,
+    /// How long. Seconds.
+    pub seconds: f64,
+}
+
+/// A step by phase of the schedule, as `DeepSeek` printed V3's (arXiv 2505.09343, table 4). Seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Phases {
+    /// Forward passes on their own.
+    pub forward_s: f64,
+    /// Backward passes on their own (input gradients, with weight gradients not put off).
+    pub backward_s: f64,
+    /// Weight gradients put off.
+    pub weight_s: f64,
+    /// Forward and backward overlapped.
+    pub pair_s: f64,
+    /// Waiting for other stages.
+    pub bubble_s: f64,
+    /// Gradient and parameter exchange that shows.
+    pub exchange_s: f64,
+    /// Optimizer.
+    pub optimizer_s: f64,
+}
+
+/// Times of one rank, summed over its chunks and over the step.
+struct Rank {
+    run: Run,
+    phases: Phases,
+    means: StageMeans,
+    send_s: f64,
+    send_hidden_s: f64,
+    exchange_s: f64,
+    exchange_hidden_s: f64,
+    optimizer_s: f64,
+}
+
+impl Rank {
+    fn busy_s(&self) -> f64 {
+        self.run.seconds() + self.send_s
+    }
+
+    fn finish_s(&self) -> f64 {
+        self.exchange_s + self.optimizer_s
+    }
+}
+
+/// Estimates one step of `program` on `machine`.
+///
+/// Step = max over pipeline ranks of (passes with exposed communication + bubble + exposed gradient
+/// exchange + optimizer). The bubble of a rank is the schedule's formula on the mean of the *other*
+/// ranks' pass times, which for 1F1B is exact for any one slow stage. Not valid under link
+/// contention between axes, faults, or uneven load inside a stage's group.
+///
+/// # Panics
+/// If the parts do not sum to the step: a bug.
+pub fn estimate(program: &Program, machine: &Machine) -> Estimate {
+    let prices = price(program, machine);
+    let placed = Placed::new(program, machine);
+    let ranks: Vec<Rank> = program
+        .classes
+        .iter()
+        .map(|class| rank_time(program, machine, &prices, &placed, class))
+        .collect();
+    let bubbles: Vec<f64> = (0..ranks.len()).map(|r| bubble(program, &prices, &ranks, r)).collect();
+    let total = |r: usize| ranks[r].busy_s() + bubbles[r] + ranks[r].finish_s();
+    let critical = (0..ranks.len()).max_by(|&a, &b| total(a).total_cmp(&total(b))).unwrap_or(0);
+    let step_s = total(critical);
+    let parts = parts(&ranks[critical], bubbles[critical]);
+    let sum: f64 = parts.iter().map(|p| p.seconds).sum();
+    assert!((sum - step_s).abs() <= 1e-9 * step_s, "parts sum to {sum}, the step is {step_s}");
+    let times = ranks
+        .iter()
+        .enumerate()
+        .map(|(r, rank)| RankTime {
+            pipeline_rank: r as u64,
+            busy_s: rank.busy_s(),
+            // Faster ranks wait for the critical one.
+            bubble_s: step_s - rank.busy_s() - rank.finish_s(),
+            finish_s: rank.finish_s(),
+        })
+        .collect();
+    let phases = Phases { bubble_s: bubbles[critical], ..ranks[critical].phases };
+    Estimate { step_s, ranks: times, critical, parts, hidden: hidden(&ranks[critical]), phases }
+}
+
+fn rank_time(
+    program: &Program,
+    machine: &Machine,
+    prices: &Prices,
+    placed: &Placed<'_>,
+    class: &RankClass,
+) -> Rank {
+    let rules = Rules {
+        overlap: program.overlap,
+        graphs: program.graphs,
+        cores: machine.cluster.chip.communication_cores.value,
+    };
+    let chunks = class.chunks.len() as f64;
+    // One micro-batch through the mean of the rank's chunks.
+    let mut mean = SegmentTime::default();
+    for &(segment, times) in class.chunks.iter().flatten() {
+        mean.add(&prices.segments[segment as usize], times as f64 / chunks);
+    }
+    let counts = counts(program, class.pipeline_rank);
+    let SegmentTime { forward, recompute, backward_input, weight } = &mean;
+    let f = run(&[forward], &rules, false);
+    let bi = run(&[recompute, backward_input], &rules, false);
+    let w = run(&[weight], &rules, false);
+    let b = run(&[recompute, backward_input, weight], &rules, false);
+    let pair = run(&[forward, recompute, backward_input, weight], &rules, true);
+    let mut sum = Run::default();
+    for (run, times) in [
+        (&f, counts.forward),
+        (&b, counts.backward),
+        (&bi, counts.backward_input),
+        (&w, counts.weight),
+        (&pair, counts.pair),
+    ] {
+        sum.add(run, times);
+    }
+    // Per micro-batch on all the chunks it passes on this rank.
+    let passes = chunks * program.schedule.chunk_share();
+    let (send_s, send_hidden_s) = sends(program, prices, passes);
+    let last_backward = b.seconds() * passes;
+    let first_forward = f.seconds() * passes;
+    let (exchange_s, exchange_hidden_s) =
+        finish_exchanges(&class.finish, placed, &rules, last_backward, first_forward);
+    let optimizer_s = optimizer(&class.finish, machine);
+    Rank {
+        run: sum,
+        phases: Phases {
+            forward_s: f.seconds() * counts.forward + send_s,
+            backward_s: b.seconds() * counts.backward + bi.seconds() * counts.backward_input,
+            weight_s: w.seconds() * counts.weight,
+            pair_s: pair.seconds() * counts.pair,
+            bubble_s: 0.0,
+            exchange_s,
+            optimizer_s,
+        },
+        means: StageMeans {
+            forward: f.seconds() * passes,
+            backward_input: bi.seconds() * passes,
+            weight: w.seconds() * passes,
+            pair: pair.seconds() * passes,
+        },
+        send_s,
+        send_hidden_s,
+        exchange_s,
+        exchange_hidden_s,
+        optimizer_s,
+    }
+}
+
+/// Passes of a rank; where expert traffic is overlapped across micro-batches without a schedule of
+/// its own (1F1B), the steady state's forward and backward passes pair up.
+fn counts(program: &Program, rank: u64) -> PhaseCounts {
+    let p = program.classes.len() as u64;
+    let (v, m) = (program.chunks, program.micro_batches);
+    let counts = program.schedule.phase_counts(p, v, m, rank);
+    if program.schedule != Schedule::OneFOneB || !program.overlap.expert {
+        return counts;
+    }
+    let alone = (program.schedule.in_flight(p, v, m, rank) as f64).min(counts.forward);
+    PhaseCounts { forward: alone, backward: alone, pair: counts.forward - alone, ..counts }
+}
+
+/// Exposed and hidden time of a rank's stage-boundary messages over the step: each micro-batch is
+/// sent on forward and its gradient sent back, once per chunk.
+fn sends(program: &Program, prices: &Prices, passes: f64) -> (f64, f64) {
+    if program.classes.len() < 2 {
+        return (0.0, 0.0);
+    }
+    let all = 2.0 * prices.boundary_s * passes * program.micro_batches as f64;
+    if program.overlap.pipeline { (0.0, all) } else { (all, 0.0) }
+}
+
+/// Waiting of rank `r`: the schedule's formula on the mean of the other ranks, whose first and last
+/// micro-batch it waits for, with the messages between them.
+fn bubble(program: &Program, prices: &Prices, ranks: &[Rank], r: usize) -> f64 {
+    let others = ranks.len() as f64 - 1.0;
+    if others < 1.0 {
+        return 0.0;
+    }
+    let mean = |of: fn(&StageMeans) -> f64| {
+        let sum: f64 = ranks.iter().map(|rank| of(&rank.means)).sum();
+        (sum - of(&ranks[r].means)) / others
+    };
+    let means = StageMeans {
+        forward: mean(|m| m.forward),
+        backward_input: mean(|m| m.backward_input),
+        weight: mean(|m| m.weight),
+        pair: mean(|m| m.pair),
+    };
+    let idle = program.schedule.bubble_s(ranks.len() as u64, program.chunks, means);
+    idle + 2.0 * others * prices.boundary_s
+}
+
+fn finish_exchanges(
+    finish: &Finish,
+    placed: &Placed<'_>,
+    rules: &Rules,
+    last_backward: f64,
+    first_forward: f64,
+) -> (f64, f64) {
+    let (mut exposed, mut hidden) = (0.0, 0.0);
+    let (mut backward_left, mut forward_left) = (last_backward, first_forward);
+    for (during, exchange) in &finish.exchanges {
+        let comm = placed.seconds(exchange.axis, exchange.operation, exchange.bytes);
+        let window = match during {
+            During::LastBackward => &mut backward_left,
+            During::FirstForward => &mut forward_left,
+            During::Alone => &mut 0.0,
+        };
+        let (behind_it, slow) = behind(comm, *window, rules.cores);
+        *window = (*window - behind_it).max(0.0);
+        exposed += comm - behind_it + slow;
+        hidden += behind_it;
+    }
+    (exposed, hidden)
+}
+
+/// Optimizer: memory traffic of the states, Newton-Schulz products in BF16 as square products of
+/// 4,096, kernels one after another.
+fn optimizer(finish: &Finish, machine: &Machine) -> f64 {
+    let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
+    let traffic = Work::Memory { bytes: finish.optimizer_bytes, backward_bytes: 0.0, flops: 0.0 };
+    let update = forward(chip, calibration, &traffic, Dtype::Fp32, finish.optimizer_launches);
+    let side = 4096.0;
+    let count = finish.optimizer_flops / (2.0 * side * side * side);
+    let products = if count > 0.0 {
+        let work = Work::Gemm { m: side, n: side, k: side, count };
+        forward(chip, calibration, &work, Dtype::Bf16, 1.0).seconds
+    } else {
+        0.0
+    };
+    (update.seconds + products) * machine.kernel_time.value
+}
+
+fn parts(rank: &Rank, bubble_s: f64) -> Vec<Part> {
+    let run = &rank.run;
+    let mut parts: Vec<Part> = CLASS_LIST
+        .iter()
+        .map(|&class| Part {
+            kind: PartKind::Compute(class),
+            seconds: run.by_class[class as usize],
+        })
+        .collect();
+    let mut push = |kind, seconds| parts.push(Part { kind, seconds });
+    push(PartKind::LaunchGaps, run.host_gap);
+    for axis in 0..COMM_AXES.len() {
+        push(PartKind::Exposed(axis), run.exposed[axis]);
+    }
+    push(PartKind::Contention, run.contention);
+    push(PartKind::PipelineSend, rank.send_s);
+    push(PartKind::Bubble, bubble_s);
+    push(PartKind::DataExchange, rank.exchange_s);
+    push(PartKind::Optimizer, rank.optimizer_s);
+    parts
+}
+
+fn hidden(rank: &Rank) -> Vec<Hidden> {
+    let mut list: Vec<Hidden> = COMM_AXES
+        .iter()
+        .map(|&(axis, word)| Hidden { axis: word, seconds: rank.run.hidden[axis as usize] })
+        .collect();
+    list.push(Hidden { axis: "data", seconds: rank.exchange_hidden_s });
+    list.push(Hidden { axis: "pipeline", seconds: rank.send_hidden_s });
+    list
+}

@@ -1,0 +1,112 @@
+//! How much of a pass's communication shows, and what the hidden part costs.
+
+use crate::price::{CLASSES, CommAxis, PassTime};
+use model::Class;
+use program::Overlap;
+
+/// A pass or an overlapped pair as it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Run {
+    /// Kernel time on the device by class. Seconds.
+    pub by_class: [f64; CLASSES],
+    /// Waiting for the host to launch. Seconds.
+    pub host_gap: f64,
+    /// Communication that nothing hides, by axis. Seconds.
+    pub exposed: [f64; 4],
+    /// Communication behind compute, by axis. Seconds.
+    pub hidden: [f64; 4],
+    /// Compute slowed by communication kernels taking cores. Seconds.
+    pub contention: f64,
+}
+
+impl Run {
+    pub(crate) fn seconds(&self) -> f64 {
+        self.by_class.iter().sum::<f64>()
+            + self.host_gap
+            + self.exposed.iter().sum::<f64>()
+            + self.contention
+    }
+
+    pub(crate) fn add(&mut self, other: &Self, times: f64) {
+        let both = |mine: &mut [f64], theirs: &[f64]| {
+            for (m, t) in mine.iter_mut().zip(theirs) {
+                *m += t * times;
+            }
+        };
+        both(&mut self.by_class, &other.by_class);
+        both(&mut self.exposed, &other.exposed);
+        both(&mut self.hidden, &other.hidden);
+        self.host_gap += other.host_gap * times;
+        self.contention += other.contention * times;
+    }
+}
+
+/// What bounds an overlap on this machine and under this plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub overlap: Overlap,
+    pub graphs: bool,
+    /// Share of the cores that communication kernels take.
+    pub cores: f64,
+}
+
+/// `passes` run one after another on their own, with expert traffic hidden only if `paired`: then
+/// they belong to two micro-batches and each one's traffic runs behind the other's compute.
+pub(crate) fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
+    let mut sum = PassTime::default();
+    for pass in passes {
+        sum.add(pass, 1.0);
+    }
+    let mut run = Run {
+        by_class: sum.by_class,
+        host_gap: sum.cost.elapsed(kernel::Launch { graphs: rules.graphs }) - sum.cost.seconds,
+        ..Run::default()
+    };
+    let products = [Class::Projection, Class::FeedForward, Class::Head];
+    let hides: [(CommAxis, bool, f64); 4] = [
+        (CommAxis::Tensor, rules.overlap.tensor, of(&sum, &products)),
+        (CommAxis::Context, rules.overlap.context, of(&sum, &[Class::AttentionCore])),
+        (CommAxis::Expert, rules.overlap.expert && paired, sum.cost.seconds),
+        (CommAxis::Shard, rules.overlap.parameter_gather, sum.cost.seconds),
+    ];
+    // Hidden communication shares one stretch of compute: what one axis uses the next cannot.
+    let mut free = sum.cost.seconds;
+    for (axis, allowed, beside) in hides {
+        let comm = sum.comm[axis as usize];
+        let window = if allowed { beside.min(free) } else { 0.0 };
+        let (hidden, slow) = behind(comm, window, rules.cores);
+        free -= hidden;
+        run.hidden[axis as usize] = hidden;
+        run.exposed[axis as usize] = comm - hidden;
+        run.contention += slow;
+    }
+    run
+}
+
+/// Communication of `comm` seconds beside a window of compute: how much hides, and how much longer
+/// the compute takes because a share `cores` of the chip moves data meanwhile.
+///
+/// While both run, compute advances at 1 - cores; so compute W hides at most W/(1 - cores) of
+/// communication, and is longer by cores·hidden.
+pub(crate) fn behind(comm: f64, window: f64, cores: f64) -> (f64, f64) {
+    let hidden = comm.min(window / (1.0 - cores));
+    (hidden, cores * hidden)
+}
+
+fn of(pass: &PassTime, classes: &[Class]) -> f64 {
+    classes.iter().map(|&c| pass.by_class[c as usize]).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::behind;
+
+    #[test]
+    fn hidden_communication_costs_cores() {
+        // 2 s of traffic behind 8 s of compute on a quarter of the cores: all hidden, 0.5 s slower.
+        assert_eq!(behind(2.0, 8.0, 0.25), (2.0, 0.5));
+        // More traffic than compute: 6 s of compute last 8 s and hide 8 s.
+        assert_eq!(behind(10.0, 6.0, 0.25), (8.0, 2.0));
+        assert_eq!(behind(3.0, 0.0, 0.0), (0.0, 0.0));
+    }
+}

@@ -1,0 +1,79 @@
+//! What a program runs on.
+
+use catalog::{Cluster, Precision};
+use kernel::Calibration;
+use units::{Figure, Origin, Unit};
+
+/// A cluster with the calibration of its chip and the number formats of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// Chips and fabric.
+    pub cluster: Cluster,
+    /// Efficiency of kernels on the chip.
+    pub calibration: Calibration,
+    /// Factor on every kernel's time: 1, as wide as the calibration can be trusted here.
+    pub kernel_time: Figure,
+    /// Whether the calibration was measured on this chip.
+    pub own_calibration: bool,
+    /// Number formats.
+    pub precision: Precision,
+}
+
+impl Machine {
+    /// The machine of `cluster` with its chip's own calibration or the nearest relative's.
+    ///
+    /// # Errors
+    /// No calibration serves the chip.
+    pub fn new(cluster: Cluster, precision: Precision) -> Result<Self, diagnostic::Diagnostics> {
+        let (calibration, borrowed) = kernel::for_chip(&cluster.chip)?;
+        Ok(Self {
+            cluster,
+            calibration,
+            kernel_time: borrowed.factor,
+            own_calibration: borrowed.own,
+            precision,
+        })
+    }
+
+    /// The same with a named calibration, measured on this very machine.
+    ///
+    /// # Errors
+    /// An unknown calibration.
+    pub fn with_calibration(
+        cluster: Cluster,
+        precision: Precision,
+        id: &str,
+    ) -> Result<Self, diagnostic::Diagnostics> {
+        let calibration = kernel::calibration(id)?;
+        let kernel_time = Figure::ranged(
+            1.0,
+            (calibration.range.low, calibration.range.high),
+            Unit::Ratio,
+            Origin::Measured,
+            calibration.range.source.clone(),
+        );
+        let own_calibration = calibration.chip == cluster.chip.id;
+        Ok(Self { cluster, calibration, kernel_time, own_calibration, precision })
+    }
+
+    /// Every figure the answer depends on, by path.
+    pub fn figures(&self) -> Vec<(String, &Figure)> {
+        let mut all = self.cluster.figures();
+        all.push(("calibration.kernel_time".into(), &self.kernel_time));
+        all.push(("calibration.memory_efficiency".into(), &self.calibration.memory.efficiency));
+        all.push(("calibration.backward_attention".into(), &self.calibration.backward.attention));
+        all
+    }
+
+    /// The same, to be set to an end of its range.
+    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
+        let mut all = self.cluster.figures_mut();
+        all.push(("calibration.kernel_time".into(), &mut self.kernel_time));
+        all.push(("calibration.memory_efficiency".into(), &mut self.calibration.memory.efficiency));
+        all.push((
+            "calibration.backward_attention".into(),
+            &mut self.calibration.backward.attention,
+        ));
+        all
+    }
+}

@@ -1,0 +1,244 @@
+//! Every distinct operator and collective of a program, priced once; segments as sums.
+
+use crate::machine::Machine;
+use fabric::{Fabric, MAX_LEVELS, Span};
+use kernel::{Cost, data_gradient, forward, weight_gradient};
+use model::{Axis, Class, Collective, Exchange, Operator, Role};
+use program::{Gathered, Program, Segment, StepRef};
+
+/// Communication inside a pass, by what it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommAxis {
+    /// Tensor and sequence parallelism.
+    Tensor,
+    /// Context parallelism.
+    Context,
+    /// Expert dispatch and combine.
+    Expert,
+    /// Gathering sharded weights, scattering their gradients.
+    Shard,
+}
+
+/// Every [`CommAxis`] in order, with its word.
+pub const COMM_AXES: [(CommAxis, &str); 4] = [
+    (CommAxis::Tensor, "tensor"),
+    (CommAxis::Context, "context"),
+    (CommAxis::Expert, "expert"),
+    (CommAxis::Shard, "shard"),
+];
+
+/// Number of operator classes.
+pub(crate) const CLASSES: usize = 10;
+
+/// One pass of something: compute and the communication inside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PassTime {
+    /// All kernels.
+    pub cost: Cost,
+    /// Device time by operator class, in [`Class`]'s order. Seconds.
+    pub by_class: [f64; CLASSES],
+    /// Communication by [`CommAxis`]. Seconds.
+    pub comm: [f64; 4],
+}
+
+impl PassTime {
+    /// Adds `times` repetitions of `other`.
+    pub fn add(&mut self, other: &Self, times: f64) {
+        self.cost = self.cost + scaled(other.cost, times);
+        for (mine, theirs) in self.by_class.iter_mut().zip(other.by_class) {
+            *mine += theirs * times;
+        }
+        for (mine, theirs) in self.comm.iter_mut().zip(other.comm) {
+            *mine += theirs * times;
+        }
+    }
+
+    fn compute(&mut self, cost: Cost, class: Class) {
+        self.cost = self.cost + cost;
+        self.by_class[class as usize] += cost.seconds;
+    }
+}
+
+/// One segment's passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SegmentTime {
+    /// Forward.
+    pub forward: PassTime,
+    /// What the backward pass computes again first.
+    pub recompute: PassTime,
+    /// Input gradients.
+    pub backward_input: PassTime,
+    /// Weight gradients.
+    pub weight: PassTime,
+}
+
+impl SegmentTime {
+    /// Adds `times` repetitions of `other`.
+    pub fn add(&mut self, other: &Self, times: f64) {
+        self.forward.add(&other.forward, times);
+        self.recompute.add(&other.recompute, times);
+        self.backward_input.add(&other.backward_input, times);
+        self.weight.add(&other.weight, times);
+    }
+}
+
+/// A program's prices on a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prices {
+    /// One per segment.
+    pub segments: Vec<SegmentTime>,
+    /// Sending one micro-batch over a stage boundary. Seconds.
+    pub boundary_s: f64,
+}
+
+/// A machine's fabric with the program's groups laid on it.
+pub(crate) struct Placed<'a> {
+    program: &'a Program,
+    fabric: Fabric,
+}
+
+impl<'a> Placed<'a> {
+    pub(crate) fn new(program: &'a Program, machine: &Machine) -> Self {
+        Self { program, fabric: Fabric::new(&machine.cluster, program.ranks) }
+    }
+
+    /// Seconds of one collective; 0 in a group of one or for no bytes.
+    pub(crate) fn seconds(&self, axis: Axis, operation: Collective, bytes: f64) -> f64 {
+        if bytes == 0.0 {
+            return 0.0;
+        }
+        let group = self.program.group(axis);
+        let span = self.fabric.span(group.stride, group.size);
+        let copies = self.copies(axis, &span);
+        collective::cost(&self.fabric, &span, operation, bytes, &copies).map_or(0.0, |c| c.seconds)
+    }
+
+    fn copies(&self, axis: Axis, span: &Span) -> [f64; MAX_LEVELS] {
+        match self.program.routing {
+            Some(r) if axis == Axis::Expert && r.deduplicated => {
+                collective::deduplication(span, r.experts, r.topk, r.group_limit)
+            }
+            _ => [1.0; MAX_LEVELS],
+        }
+    }
+}
+
+/// Prices every segment of `program` on `machine`.
+pub fn price(program: &Program, machine: &Machine) -> Prices {
+    let placed = Placed::new(program, machine);
+    let operators: Vec<[Cost; 3]> =
+        program.operators.iter().map(|o| operator_costs(o, machine)).collect();
+    let exchanges: Vec<[f64; 2]> = program
+        .exchanges
+        .iter()
+        .map(|e| {
+            let Exchange { axis, forward, forward_bytes, backward, backward_bytes, .. } = *e;
+            [
+                placed.seconds(axis, forward, forward_bytes),
+                placed.seconds(axis, backward, backward_bytes),
+            ]
+        })
+        .collect();
+    let segments = program
+        .segments
+        .iter()
+        .map(|s| {
+            let mut time = segment_time(s, program, &operators, &exchanges);
+            shard_traffic(&s.gathered, &placed, &mut time);
+            time
+        })
+        .collect();
+    let boundary_s = placed.seconds(Axis::Pipeline, Collective::SendRecv, program.boundary_bytes);
+    Prices { segments, boundary_s }
+}
+
+fn operator_costs(operator: &Operator, machine: &Machine) -> [Cost; 3] {
+    let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
+    let dtype = role_dtype(machine, operator.role);
+    let factor = machine.kernel_time.value;
+    [forward, data_gradient, weight_gradient].map(|pass| {
+        let cost = pass(chip, calibration, &operator.work, dtype, operator.launches);
+        Cost { seconds: cost.seconds * factor, ..cost }
+    })
+}
+
+fn role_dtype(machine: &Machine, role: Role) -> catalog::Dtype {
+    plan::role_dtype(&machine.precision, role)
+}
+
+fn segment_time(
+    segment: &Segment,
+    program: &Program,
+    operators: &[[Cost; 3]],
+    exchanges: &[[f64; 2]],
+) -> SegmentTime {
+    let mut time = SegmentTime::default();
+    for step in &segment.steps {
+        match *step {
+            StepRef::Compute { operator, recomputed } => {
+                let class = program.operators[operator as usize].class;
+                let [forward, data, weight] = operators[operator as usize];
+                time.forward.compute(forward, class);
+                time.backward_input.compute(data, class);
+                time.weight.compute(weight, class);
+                if recomputed {
+                    time.recompute.compute(forward, class);
+                }
+            }
+            StepRef::Exchange { exchange, recomputed } => {
+                let Some(axis) = comm_axis(program.exchanges[exchange as usize].axis) else {
+                    continue;
+                };
+                let [forward, backward] = exchanges[exchange as usize];
+                time.forward.comm[axis as usize] += forward;
+                time.backward_input.comm[axis as usize] += backward;
+                if recomputed {
+                    time.recompute.comm[axis as usize] += forward;
+                }
+            }
+        }
+    }
+    time
+}
+
+/// Sharded weights are gathered before each pass, their gradients scattered after (ZeRO-3: three
+/// times the weights per micro-batch, arXiv 1910.02054).
+fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut SegmentTime) {
+    let both = |operation, dense, expert| {
+        placed.seconds(Axis::Data, operation, dense)
+            + placed.seconds(Axis::ExpertData, operation, expert)
+    };
+    if gathered.dense_bytes + gathered.expert_bytes == 0.0 {
+        return;
+    }
+    let gather = both(Collective::AllGather, gathered.dense_bytes, gathered.expert_bytes);
+    let scatter = both(
+        Collective::ReduceScatter,
+        gathered.dense_gradient_bytes,
+        gathered.expert_gradient_bytes,
+    );
+    time.forward.comm[CommAxis::Shard as usize] += gather;
+    time.backward_input.comm[CommAxis::Shard as usize] += gather + scatter;
+}
+
+fn comm_axis(axis: Axis) -> Option<CommAxis> {
+    match axis {
+        Axis::Tensor => Some(CommAxis::Tensor),
+        Axis::Context => Some(CommAxis::Context),
+        Axis::Expert | Axis::ExpertTensor => Some(CommAxis::Expert),
+        Axis::Data | Axis::ExpertData => Some(CommAxis::Shard),
+        Axis::Pipeline => None,
+    }
+}
+
+/// `cost` repeated.
+pub(crate) fn scaled(cost: Cost, times: f64) -> Cost {
+    Cost {
+        seconds: cost.seconds * times,
+        matrix_s: cost.matrix_s * times,
+        vector_s: cost.vector_s * times,
+        memory_s: cost.memory_s * times,
+        launch_s: cost.launch_s * times,
+        host_s: cost.host_s * times,
+    }
+}

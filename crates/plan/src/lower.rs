@@ -1,0 +1,331 @@
+//! A legal plan to the program every engine executes.
+
+use crate::layout::{Block, Layout};
+use crate::memory::Held;
+use crate::recipe::wire;
+use crate::{Plan, Zero};
+use catalog::{Optimizer, Recipe};
+use model::{
+    Architecture, Axis, Collective, Cut, Exchange, Ffn, Layer, Operator, Place, Step, Tag, Weights,
+};
+use program::{
+    During, Finish, Gathered, Program, RankClass, Routing, Schedule, Segment, StepExchange, StepRef,
+};
+
+/// The sizes of one step that a plan meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Sequence length in tokens.
+    pub sequence: u64,
+    /// Micro-batches each pipeline handles.
+    pub micro_batches: u64,
+    /// Whether a tied embedding's two uses lie on different ranks.
+    pub ties_apart: bool,
+}
+
+impl Shape {
+    /// The shape of a step of `batch_sequences` sequences; `None` if the batch does not divide.
+    pub fn new(
+        plan: &Plan,
+        model: &Architecture,
+        batch_sequences: u64,
+        sequence: u64,
+    ) -> Option<Self> {
+        let v_shaped = plan.schedule.stage_of(plan.pipeline, 0, 0) + 1 == plan.stages()
+            || matches!(plan.schedule, Schedule::ZbV | Schedule::DualPipe | Schedule::DualPipeV);
+        let ties_apart = model.tied_embedding && plan.pipeline > 1 && !v_shaped;
+        let micro_batches = plan.micro_batches(batch_sequences)?;
+        Some(Self { sequence, micro_batches, ties_apart })
+    }
+}
+
+/// Lowers a plan that [`crate::violations`] found legal.
+///
+/// # Panics
+/// If the program breaks its own rules, which a legal plan cannot cause.
+pub fn lower(
+    plan: &Plan,
+    model: &Architecture,
+    recipe: &Recipe,
+    layout: &Layout,
+    shape: &Shape,
+) -> Program {
+    let mut builder = Builder::new(plan, model, recipe, shape.sequence);
+    let classes = (0..plan.pipeline)
+        .map(|rank| {
+            let chunks = layout.chunks(plan, rank).map(|blocks| builder.chunk(blocks)).collect();
+            let finish = finish(plan, model, recipe, layout, shape, rank);
+            RankClass { pipeline_rank: rank, ranks: plan.ranks() / plan.pipeline, chunks, finish }
+        })
+        .collect();
+    let program = Program {
+        operators: builder.operators,
+        exchanges: builder.exchanges,
+        segments: builder.segments,
+        classes,
+        groups: plan.groups(),
+        schedule: plan.schedule,
+        micro_batches: shape.micro_batches,
+        chunks: plan.schedule.chunks(plan.virtual_pipeline),
+        boundary_bytes: model::boundary_bytes(
+            model,
+            &plan.shard(shape.sequence),
+            &wire(&recipe.precision),
+        ),
+        overlap: plan.overlap,
+        graphs: plan.graphs,
+        routing: routing(plan, model),
+        ranks: plan.ranks(),
+    };
+    let valid = program.validate();
+    assert!(valid.is_ok(), "a legal plan lowered to an invalid program: {valid:?}");
+    program
+}
+
+/// Weights of one block of the layout, whole.
+pub(crate) fn block_weights(model: &Architecture, block: &Block) -> Vec<Weights> {
+    let top = |place| {
+        model.top_weights().into_iter().filter(|(p, _)| *p == place).map(|(_, w)| w).collect()
+    };
+    match block {
+        Block::Embedding => top(Place::First),
+        Block::Head => top(Place::Last),
+        Block::Layer { layer, .. } => model.layer_weights(layer),
+        Block::Mtp { layer, .. } => model.mtp_weights(layer),
+    }
+}
+
+fn routing(plan: &Plan, model: &Architecture) -> Option<Routing> {
+    model.layers.iter().chain(&model.mtp).find_map(|l| match l.ffn {
+        Ffn::Moe { experts, topk, .. } => Some(Routing {
+            experts,
+            topk,
+            deduplicated: plan.deduplicated_dispatch,
+            group_limit: None,
+        }),
+        Ffn::Dense(_) => None,
+    })
+}
+
+/// Collects distinct operators, exchanges and segments.
+struct Builder<'a> {
+    plan: &'a Plan,
+    model: &'a Architecture,
+    recipe: &'a Recipe,
+    sequence: u64,
+    operators: Vec<Operator>,
+    exchanges: Vec<Exchange>,
+    segments: Vec<Segment>,
+    seen: Vec<(Block, u32)>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(plan: &'a Plan, model: &'a Architecture, recipe: &'a Recipe, sequence: u64) -> Self {
+        Self {
+            plan,
+            model,
+            recipe,
+            sequence,
+            operators: Vec::new(),
+            exchanges: Vec::new(),
+            segments: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// The chunk's blocks as `(segment, times)`, in the order first met.
+    fn chunk(&mut self, blocks: &[Block]) -> Vec<(u32, u64)> {
+        let mut counted: Vec<(u32, u64)> = Vec::new();
+        for block in blocks {
+            let segment = self.segment(block);
+            match counted.iter_mut().find(|(s, _)| *s == segment) {
+                Some((_, times)) => *times += 1,
+                None => counted.push((segment, 1)),
+            }
+        }
+        counted
+    }
+
+    fn segment(&mut self, block: &Block) -> u32 {
+        if let Some((_, known)) = self.seen.iter().find(|(b, _)| b == block) {
+            return *known;
+        }
+        let shard = self.plan.shard(self.sequence);
+        let wire = wire(&self.recipe.precision);
+        let (name, full, steps) = match block {
+            Block::Embedding => {
+                ("embedding".into(), false, model::embedding_steps(self.model, &shard, &wire))
+            }
+            Block::Head => ("head".into(), false, model::head_steps(self.model, &shard, &wire)),
+            Block::Layer { layer, full } => {
+                (layer_name(layer), *full, model::layer_steps(self.model, layer, &shard, &wire))
+            }
+            Block::Mtp { layer, full } => {
+                ("mtp".into(), *full, model::mtp_steps(self.model, layer, &shard, &wire))
+            }
+        };
+        let steps = steps.into_iter().map(|step| self.step(step, full)).collect();
+        let gathered = self.gathered(block);
+        let id = self.segments.len() as u32;
+        self.segments.push(Segment { name, steps, gathered });
+        self.seen.push((*block, id));
+        id
+    }
+
+    fn step(&mut self, step: Step, full: bool) -> StepRef {
+        match step {
+            Step::Compute(operator) => {
+                let tagged = operator.tag.is_some_and(|t| self.plan.recompute.tags.contains(&t));
+                let index = intern(&mut self.operators, operator);
+                StepRef::Compute { operator: index, recomputed: full || tagged }
+            }
+            Step::Exchange(exchange) => {
+                let experts = self.plan.recompute.tags.contains(&Tag::Moe)
+                    && matches!(exchange.axis, Axis::Expert | Axis::ExpertTensor);
+                let index = intern(&mut self.exchanges, exchange);
+                StepRef::Exchange { exchange: index, recomputed: full || experts }
+            }
+        }
+    }
+
+    fn gathered(&self, block: &Block) -> Gathered {
+        if self.plan.zero != Zero::Weights {
+            return Gathered::default();
+        }
+        let held = Held::of(self.plan, &block_weights(self.model, block));
+        let p = &self.recipe.precision;
+        Gathered {
+            dense_bytes: held.dense * p.weights.bytes(),
+            expert_bytes: held.expert * p.weights.bytes(),
+            dense_gradient_bytes: held.dense * p.gradient_wire.bytes(),
+            expert_gradient_bytes: held.expert * p.gradient_wire.bytes(),
+        }
+    }
+}
+
+fn intern<T: PartialEq>(list: &mut Vec<T>, item: T) -> u32 {
+    let index = list.iter().position(|known| *known == item).unwrap_or_else(|| {
+        list.push(item);
+        list.len() - 1
+    });
+    index as u32
+}
+
+fn layer_name(layer: &Layer) -> String {
+    use model::Attention;
+    let attention = match layer.attention {
+        Attention::Grouped { window: Some(_), .. } => "window",
+        Attention::Grouped { .. } => "grouped",
+        Attention::Latent { .. } => "latent",
+        Attention::Compressed { ratio: 0, .. } => "window",
+        Attention::Compressed { indexer: Some(_), .. } => "csa",
+        Attention::Compressed { .. } => "hca",
+    };
+    let ffn = match layer.ffn {
+        Ffn::Dense(_) => "dense",
+        Ffn::Moe { hash_routed: true, .. } => "hash-moe",
+        Ffn::Moe { .. } => "moe",
+    };
+    format!("{attention} {ffn}")
+}
+
+/// Gradient exchange and optimizer step of the rank at pipeline position `rank`.
+fn finish(
+    plan: &Plan,
+    model: &Architecture,
+    recipe: &Recipe,
+    layout: &Layout,
+    shape: &Shape,
+    rank: u64,
+) -> Finish {
+    let precision = &recipe.precision;
+    let mut held = Held::default();
+    let (mut flops, mut matrices) = (0.0, 0.0);
+    for block in layout.chunks(plan, rank).flatten() {
+        let weights = block_weights(model, block);
+        held.add(Held::of(plan, &weights));
+        if let Optimizer::Muon { iterations } = recipe.optimizer {
+            let (f, n) = newton_schulz(plan, &weights, iterations);
+            flops += f;
+            matrices += n;
+        }
+    }
+    let mut exchanges = Vec::new();
+    for (elements, axis) in [(held.dense, Axis::Data), (held.expert, Axis::ExpertData)] {
+        exchanges.extend(data_exchanges(plan, precision, elements, axis));
+    }
+    if shape.ties_apart && (rank == 0 || rank + 1 == plan.pipeline) {
+        // An all-reduce between two ranks: each sends the other its gradient once.
+        let elements = model.vocab as f64 * model.hidden as f64 / plan.tensor as f64;
+        let bytes = elements * precision.gradient_wire.bytes();
+        let exchange = StepExchange {
+            name: "tied_embedding",
+            axis: Axis::Pipeline,
+            operation: Collective::SendRecv,
+            bytes,
+        };
+        exchanges.push((During::Alone, exchange));
+    }
+    let sharded = held.over(plan.dense_shard(), plan.expert_shard());
+    let moments = match recipe.optimizer {
+        Optimizer::AdamW => 2.0,
+        Optimizer::Muon { .. } => 1.0,
+    };
+    // Gradients are read; master and moments read and written; compute weights written.
+    let per_element = precision.gradients.bytes()
+        + 2.0 * precision.master.bytes()
+        + 2.0 * moments * precision.moments.bytes()
+        + precision.weights.bytes();
+    Finish {
+        exchanges,
+        optimizer_bytes: sharded * per_element,
+        optimizer_flops: flops,
+        optimizer_launches: 8.0 + matrices,
+    }
+}
+
+fn data_exchanges(
+    plan: &Plan,
+    precision: &catalog::Precision,
+    elements: f64,
+    axis: Axis,
+) -> Vec<(During, StepExchange)> {
+    let gradient_bytes = elements * precision.gradient_wire.bytes();
+    let weight_bytes = elements * precision.weights.bytes();
+    let reduce = if plan.overlap.gradient_reduce { During::LastBackward } else { During::Alone };
+    let gather = if plan.overlap.parameter_gather { During::FirstForward } else { During::Alone };
+    let exchange = |name, operation, bytes| StepExchange { name, axis, operation, bytes };
+    if elements == 0.0 {
+        return Vec::new();
+    }
+    match plan.zero {
+        Zero::None => {
+            vec![(reduce, exchange("gradient_reduce", Collective::AllReduce, gradient_bytes))]
+        }
+        Zero::Optimizer | Zero::Gradients => vec![
+            (reduce, exchange("gradient_reduce", Collective::ReduceScatter, gradient_bytes)),
+            (gather, exchange("parameter_gather", Collective::AllGather, weight_bytes)),
+        ],
+        // Gathered and scattered at every pass instead.
+        Zero::Weights => Vec::new(),
+    }
+}
+
+/// Newton-Schulz FLOPs and kernel launches of one rank: each matrix a×b (a ≤ b) takes
+/// iterations·(4a²b + 2a³) FLOPs once in its shard group (V4 report section 3; whole matrices are
+/// owned by one rank), shapes are batched.
+fn newton_schulz(plan: &Plan, weights: &[Weights], iterations: u64) -> (f64, f64) {
+    let (mut flops, mut launches) = (0.0, 0.0);
+    for w in weights {
+        let Some((rows, columns)) = w.matrix else { continue };
+        let (a, b) = (rows.min(columns) as f64, rows.max(columns) as f64);
+        let count = w.count / (a * b);
+        let owners = match w.cut {
+            Cut::Expert => (plan.expert * plan.expert_tensor) as f64 * plan.expert_shard() as f64,
+            Cut::Replicated | Cut::Tensor => plan.dense_shard() as f64,
+        };
+        flops += count / owners * iterations as f64 * (4.0 * a * a * b + 2.0 * a * a * a);
+        launches += 3.0 * iterations as f64;
+    }
+    (flops, launches)
+}

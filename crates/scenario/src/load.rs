@@ -1,0 +1,281 @@
+//! Text to [`Scenario`].
+
+use crate::overrides::apply;
+use crate::plan_table::PlanTable;
+use crate::{Job, Scenario};
+use catalog::toml_reader::{Reader, Table};
+use catalog::{Kind, Recipe, Stage};
+use diagnostic::{Diagnostic, Diagnostics};
+use model::Architecture;
+use std::ops::Range;
+
+/// Reads a file that a scenario names; the error is a sentence.
+pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
+
+/// A scenario and the texts it was read from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its text with overrides applied, for the input hash.
+    pub text: String,
+    /// What should be known with the answer.
+    pub warnings: Diagnostics,
+}
+
+/// A stage's own table: its length, plan changes, and place.
+struct StageTable {
+    sequence: u64,
+    plan: PlanTable,
+    span: Range<usize>,
+}
+
+/// Reads a scenario; `file` is its name in messages, `overrides` are `--set` pairs.
+///
+/// # Errors
+/// Every problem of the scenario and of the files it names, each with its place.
+pub fn load(
+    file: &str,
+    text: &str,
+    overrides: &[(String, String)],
+    read_file: &ReadFile<'_>,
+) -> Result<Loaded, Diagnostics> {
+    let text = apply(file, text, overrides)?;
+    let shown = if overrides.is_empty() { file.to_owned() } else { format!("{file} with --set") };
+    let reader = Reader::new(&shown, &text);
+    let mut warnings = Diagnostics::default();
+    let scenario = reader.root().and_then(|root| read(root, read_file, &mut warnings));
+    let scenario = reader.into_result(scenario)?;
+    Ok(Loaded { scenario, text, warnings })
+}
+
+fn read(
+    mut root: Table<'_>,
+    read_file: &ReadFile<'_>,
+    warnings: &mut Diagnostics,
+) -> Option<Scenario> {
+    let name = root.take_str("name");
+    let model = part(&mut root, "model", |value| model(value, read_file));
+    let recipe = part(&mut root, "recipe", |value| recipe(value, read_file));
+    let cluster = part(&mut root, "cluster", |value| cluster(value, read_file));
+    let chips = if root.has("chips") { root.take_positive("chips") } else { None };
+    let sequence = if root.has("sequence") { root.take_positive("sequence") } else { None };
+    let batch =
+        if root.has("batch_sequences") { root.take_positive("batch_sequences") } else { None };
+    let calibration = if root.has("calibration") { root.take_str("calibration") } else { None };
+    let plan_span = root.span_of("plan");
+    let plan = root.take_table("plan").map(PlanTable::read);
+    let stages = stage_tables(&mut root);
+    let chips_span = root.span_of("chips");
+    let reader = root.reader();
+    let sequence_span = root.span_of("sequence");
+    root.finish();
+    let (cluster, plan) = (cluster?, plan?);
+    let ranks = chips.unwrap_or(cluster.chips);
+    if ranks > cluster.chips {
+        let message = format!("{ranks} chips asked for, `{}` has {}", cluster.id, cluster.chips);
+        let hint = format!("at most {}; `supernode catalog list` names larger ones", cluster.chips);
+        reader.report(Diagnostic::error("scenario::chips", message).hint(hint), chips_span);
+        return None;
+    }
+    for key in plan.missing() {
+        let message = format!("`plan.{key}` is missing");
+        reader.report(Diagnostic::error("catalog::missing-key", message), plan_span.clone());
+    }
+    if let Some(id) = &calibration
+        && let Err(problems) = kernel::calibration(id)
+    {
+        reader.extend(problems);
+    }
+    let (model, recipe) = (model?, recipe?);
+    if recipe.model != model.name {
+        let message = format!("the recipe is `{}`'s, the model is `{}`", recipe.model, model.name);
+        warnings.push(Diagnostic::warning("scenario::recipe", message));
+    }
+    let jobs = jobs(reader, &recipe, &model, ranks, batch, &plan, &plan_span, &stages?)?;
+    let main = main_job(reader, &jobs, sequence, sequence_span)?;
+    Some(Scenario { name: name?, model, recipe, cluster, ranks, calibration, jobs, main })
+}
+
+/// The value of `key`, turned into a thing; its problems are reported at the key.
+fn part<T>(
+    root: &mut Table<'_>,
+    key: &str,
+    make: impl Fn(&str) -> Result<T, Diagnostics>,
+) -> Option<T> {
+    let item = root.take(key)?;
+    let (reader, span) = (item.reader(), item.span());
+    let value = item.into_str()?;
+    match make(&value) {
+        Ok(thing) => Some(thing),
+        Err(problems) => {
+            for problem in problems.0 {
+                if problem.label.is_some() {
+                    reader.extend(problem.into());
+                } else {
+                    reader.report(problem, span.clone());
+                }
+            }
+            None
+        }
+    }
+}
+
+/// A value is a file if it looks like one, else an id.
+fn is_path(value: &str, ending: &str) -> bool {
+    value.contains('/') || value.ends_with(ending)
+}
+
+fn read_text(path: &str, read_file: &ReadFile<'_>) -> Result<String, Diagnostics> {
+    read_file(path).map_err(|message| Diagnostic::error("scenario::file", message).into())
+}
+
+fn model(value: &str, read_file: &ReadFile<'_>) -> Result<Architecture, Diagnostics> {
+    if is_path(value, ".json") {
+        let name = value.rsplit('/').find(|p| *p != "config.json").unwrap_or(value);
+        let name = name.strip_suffix(".json").unwrap_or(name);
+        return model::parse_config(name, value, &read_text(value, read_file)?);
+    }
+    match catalog::text(Kind::Model, value) {
+        Some(text) => model::parse_config(value, &format!("catalog/models/{value}.json"), text),
+        None => Err(catalog::unknown_id(Kind::Model, value).into()),
+    }
+}
+
+fn recipe(value: &str, read_file: &ReadFile<'_>) -> Result<Recipe, Diagnostics> {
+    if is_path(value, ".toml") {
+        return catalog::parse_recipe(value, &read_text(value, read_file)?);
+    }
+    catalog::recipe(value)
+}
+
+fn cluster(value: &str, read_file: &ReadFile<'_>) -> Result<catalog::Cluster, Diagnostics> {
+    if is_path(value, ".toml") {
+        return catalog::parse_cluster(value, &read_text(value, read_file)?);
+    }
+    catalog::cluster(value)
+}
+
+fn stage_tables(root: &mut Table<'_>) -> Option<Vec<StageTable>> {
+    if !root.has("stage") {
+        return Some(Vec::new());
+    }
+    let items = root.take_array("stage")?;
+    let tables: Vec<Option<StageTable>> = items
+        .into_iter()
+        .map(|item| {
+            let span = item.span();
+            let mut table = item.into_table()?;
+            let sequence = table.take_positive("sequence");
+            let plan = table.take_table("plan").map(PlanTable::read);
+            table.finish();
+            Some(StageTable { sequence: sequence?, plan: plan?, span })
+        })
+        .collect();
+    tables.into_iter().collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of a scenario meets here")]
+fn jobs(
+    reader: &Reader<'_>,
+    recipe: &Recipe,
+    model: &Architecture,
+    ranks: u64,
+    batch: Option<u64>,
+    base: &PlanTable,
+    base_span: &Range<usize>,
+    stages: &[StageTable],
+) -> Option<Vec<Job>> {
+    for stage in stages {
+        if !recipe.stages.iter().any(|s| s.sequence == stage.sequence) {
+            let known: Vec<_> = recipe.stages.iter().map(|s| s.sequence.to_string()).collect();
+            let message = format!("the recipe has no stage of {} tokens", stage.sequence);
+            let hint = format!("it has {}", known.join(", "));
+            let problem = Diagnostic::error("scenario::stage", message).hint(hint);
+            reader.report(problem, stage.span.clone());
+        }
+    }
+    let mut reported: Vec<String> = Vec::new();
+    let jobs: Vec<Option<Job>> = recipe
+        .stages
+        .iter()
+        .map(|stage| {
+            let own = stages.iter().find(|s| s.sequence == stage.sequence);
+            let table = own.map_or_else(|| base.clone(), |s| base.overlaid(&s.plan));
+            let plan = table.plan(ranks)?;
+            let batch_sequences = batch_of(reader, recipe, stage, batch, base_span)?;
+            let found = plan::violations(&plan, model, ranks, batch_sequences, stage.sequence);
+            let legal = found.is_empty();
+            let span = own.map_or(base_span, |s| &s.span);
+            for violation in found {
+                let stage_text = if own.is_some() || violation.message.contains("sequence") {
+                    format!(" (stage of {} tokens)", stage.sequence)
+                } else {
+                    String::new()
+                };
+                let message =
+                    format!("`plan.{}`: {}{stage_text}", violation.key, violation.message);
+                if reported.contains(&message) {
+                    continue;
+                }
+                reported.push(message.clone());
+                let mut problem = Diagnostic::error("plan::illegal", message);
+                problem.hint = violation.hint;
+                reader.report(problem, span.clone());
+            }
+            legal.then(|| Job {
+                sequence: stage.sequence,
+                share: stage.share.clone(),
+                batch_sequences,
+                plan,
+            })
+        })
+        .collect();
+    jobs.into_iter().collect()
+}
+
+/// Sequences of a step: as given for every stage, or the recipe's tokens over the length.
+fn batch_of(
+    reader: &Reader<'_>,
+    recipe: &Recipe,
+    stage: &Stage,
+    given: Option<u64>,
+    span: &Range<usize>,
+) -> Option<u64> {
+    if let Some(sequences) = given {
+        return Some(sequences);
+    }
+    let sequences = recipe.batch_tokens.value / stage.sequence as f64;
+    // The batch is a nominal figure (94.4M tokens): the nearest whole number of sequences.
+    let whole = sequences.round();
+    if whole >= 1.0 {
+        return Some(whole as u64);
+    }
+    let message = format!(
+        "a batch of {} tokens holds no sequence of {}",
+        recipe.batch_tokens.value, stage.sequence
+    );
+    reader.report(Diagnostic::error("scenario::batch", message), span.clone());
+    None
+}
+
+fn main_job(
+    reader: &Reader<'_>,
+    jobs: &[Job],
+    sequence: Option<u64>,
+    span: Range<usize>,
+) -> Option<usize> {
+    let Some(wanted) = sequence else {
+        let most = (0..jobs.len())
+            .max_by(|&a, &b| jobs[a].share.value.total_cmp(&jobs[b].share.value).then(b.cmp(&a)));
+        return most;
+    };
+    let found = jobs.iter().position(|j| j.sequence == wanted);
+    if found.is_none() {
+        let known: Vec<_> = jobs.iter().map(|j| j.sequence.to_string()).collect();
+        let message = format!("the recipe has no stage of {wanted} tokens");
+        let hint = format!("it has {}", known.join(", "));
+        reader.report(Diagnostic::error("scenario::stage", message).hint(hint), span);
+    }
+    found
+}

@@ -1,0 +1,101 @@
+//! What the fit must be told of each chip.
+
+use super::write::Figure;
+use catalog::Dtype;
+
+/// One chip.
+pub struct Spec {
+    /// Folder of its measurements.
+    pub folder: &'static str,
+    /// Calibration id and catalog chip id.
+    pub id: &'static str,
+    /// What was measured.
+    pub name: &'static str,
+    /// Family of the catalog.
+    pub family: &'static str,
+    /// Beginnings of ids of its relatives.
+    pub relatives: &'static [&'static str],
+    /// Matrix peaks. FLOP/s.
+    pub peaks: &'static [(Dtype, f64)],
+    /// Memory bandwidth. Bytes/s.
+    pub memory: f64,
+    /// Distribution of expert load the experts are fitted to.
+    pub expert_load: &'static str,
+    /// Share of the forward rate that the backward pass of attention reaches: value, low, high.
+    pub attention_backward: (f64, f64, f64),
+    /// Origin and derivation of that share.
+    pub attention_note: (&'static str, &'static str, &'static str),
+}
+
+const FA2: (&str, &str, &str) = (
+    "derived",
+    "FA2",
+    "causal FlashAttention-2 on H100, head 128: 319 TFLOP/s forward (as in the FlashAttention-3 \
+     figures) and 257 to 326 forward and backward give 0.74 to 1.0 of the forward rate",
+);
+const SIMUMAX: (&str, &str, &str) = (
+    "derived",
+    "SIMUMAX",
+    "median of backward over forward rates measured on another B200 machine",
+);
+
+/// Every chip with measured tables. Peaks are dense and as in the catalog's chips.
+pub const CHIPS: [Spec; 4] = [
+    Spec {
+        folder: "a100-sxm",
+        id: "a100",
+        name: "A100 SXM 80 GB, TensorRT-LLM 1.0.0 kernels",
+        family: "ampere",
+        relatives: &["a800"],
+        peaks: &[(Dtype::Bf16, 312e12)],
+        memory: 2.0e12,
+        expert_load: "power_law_1.01",
+        attention_backward: (0.87, 0.74, 1.0),
+        attention_note: FA2,
+    },
+    Spec {
+        folder: "h100-sxm",
+        id: "h100",
+        name: "H100 SXM 80 GB, TensorRT-LLM 1.3.0rc10 kernels",
+        family: "hopper",
+        relatives: &["h800", "h200", "h20", "gh200"],
+        peaks: &[(Dtype::Bf16, 989e12), (Dtype::Fp8, 1979e12)],
+        memory: 3.35e12,
+        expert_load: "balanced",
+        attention_backward: (0.87, 0.74, 1.0),
+        attention_note: FA2,
+    },
+    Spec {
+        folder: "b200-sxm",
+        id: "b200",
+        name: "B200 SXM, TensorRT-LLM 1.3.0rc10 kernels",
+        family: "blackwell",
+        relatives: &["b300"],
+        peaks: &[(Dtype::Bf16, 2.25e15), (Dtype::Fp8, 4.5e15), (Dtype::Fp4, 9e15)],
+        memory: 8e12,
+        expert_load: "balanced",
+        attention_backward: (0.93, 0.72, 1.05),
+        attention_note: SIMUMAX,
+    },
+    Spec {
+        folder: "gb200",
+        id: "gb200",
+        name: "GB200, TensorRT-LLM 1.3.0rc10 kernels",
+        family: "blackwell",
+        relatives: &["gb300", "rubin", "vr200"],
+        peaks: &[(Dtype::Bf16, 2.5e15), (Dtype::Fp8, 5e15), (Dtype::Fp4, 1e16)],
+        memory: 8e12,
+        expert_load: "balanced",
+        attention_backward: (0.93, 0.72, 1.05),
+        attention_note: SIMUMAX,
+    },
+];
+
+impl Spec {
+    /// The backward share of attention as written.
+    pub fn attention(&self) -> Figure {
+        let (value, low, high) = self.attention_backward;
+        let (origin, source, note) = self.attention_note;
+        Figure::new(value, "", origin, source).range(low, high).note(note)
+    }
+}
