@@ -151,6 +151,8 @@ pub enum Ffn {
         router_bias: bool,
         /// Experts chosen by a token-id table instead of scores.
         hash_routed: bool,
+        /// Most device groups (nodes) a token's experts may lie in, where routing is so limited.
+        group_limit: Option<u64>,
     },
 }
 

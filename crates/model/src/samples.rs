@@ -63,6 +63,7 @@ pub(crate) fn moe() -> Architecture {
         shared_width: 0,
         router_bias: false,
         hash_routed: false,
+        group_limit: None,
     };
     let layer = Layer { attention: multi_head(32, 8, false), ffn };
     architecture("mixtral", 4096, 32000, vec![layer; 32])
@@ -96,6 +97,7 @@ pub(crate) fn v3() -> Architecture {
         shared_width: 2048,
         router_bias: true,
         hash_routed: false,
+        group_limit: None,
     };
     let mut layers = vec![Layer { attention, ffn: moe }; 61];
     for layer in &mut layers[..3] {
@@ -125,6 +127,7 @@ pub(crate) fn v4_pro() -> Architecture {
             shared_width: 3072,
             router_bias: !hash_routed,
             hash_routed,
+            group_limit: None,
         },
     };
     // Two HCA layers, then CSA on even and HCA on odd layers.

@@ -126,9 +126,15 @@ fn ratios(f: &mut Fields, layers: u64, mtp: u64) -> Vec<u64> {
 /// The same experts chosen by a table: no correction term.
 fn hash_routed(scored: Ffn) -> Ffn {
     match scored {
-        Ffn::Moe { expert, experts, topk, shared_width, .. } => {
-            Ffn::Moe { expert, experts, topk, shared_width, router_bias: false, hash_routed: true }
-        }
+        Ffn::Moe { expert, experts, topk, shared_width, group_limit, .. } => Ffn::Moe {
+            expert,
+            experts,
+            topk,
+            shared_width,
+            router_bias: false,
+            hash_routed: true,
+            group_limit,
+        },
         Ffn::Dense(_) => scored,
     }
 }
@@ -198,5 +204,9 @@ fn experts(f: &mut Fields, routed: &'static str, shared: &'static str, router_bi
     let topk = f.dim("num_experts_per_tok");
     check_topk(f, "num_experts_per_tok", topk, experts);
     let shared_width = f.count(shared) * expert.width;
-    Ffn::Moe { expert, experts, topk, shared_width, router_bias, hash_routed: false }
+    // V2 and V3 keep a token's experts within `topk_group` of `n_group` nodes.
+    let groups = f.optional_dim("n_group").unwrap_or(1);
+    let limit = f.optional_dim("topk_group");
+    let group_limit = limit.filter(|&l| l < groups);
+    Ffn::Moe { expert, experts, topk, shared_width, router_bias, hash_routed: false, group_limit }
 }

@@ -126,5 +126,13 @@ fn routed(
     let experts = f.dim(key);
     let topk = f.dim("num_experts_per_tok");
     check_topk(f, "num_experts_per_tok", topk, experts);
-    Ffn::Moe { expert, experts, topk, shared_width, router_bias, hash_routed: false }
+    Ffn::Moe {
+        expert,
+        experts,
+        topk,
+        shared_width,
+        router_bias,
+        hash_routed: false,
+        group_limit: None,
+    }
 }
