@@ -6,7 +6,7 @@ use crate::price::{CLASSES, COMM_AXES, Placed, Prices, SegmentTime, price};
 use catalog::Dtype;
 use kernel::forward;
 use model::{Class, Work};
-use program::{During, Finish, PhaseCounts, Program, RankClass, Schedule, StageMeans};
+use program::{During, Finish, PhaseCounts, Program, RankClass, Schedule, StageMeans, idle_1f1b};
 
 /// One optimizer step as the closed form sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,9 +166,10 @@ impl Rank {
 /// Estimates one step of `program` on `machine`.
 ///
 /// Step = max over pipeline ranks of (passes with exposed communication + bubble + exposed gradient
-/// exchange + optimizer). The bubble of a rank is the schedule's formula on the mean of the *other*
-/// ranks' pass times, which for 1F1B is exact for any one slow stage. Not valid under link
-/// contention between axes, faults, or uneven load inside a stage's group.
+/// exchange + optimizer). The bubble of plain 1F1B follows each stage's own times
+/// ([`program::idle_1f1b`]); of other schedules it is their formula on the mean of the *other*
+/// ranks' pass times. Not valid under link contention between axes, faults, or uneven load inside a
+/// stage's group.
 ///
 /// # Panics
 /// If the parts do not sum to the step: a bug.
@@ -293,12 +294,17 @@ fn sends(program: &Program, prices: &Prices, passes: f64) -> (f64, f64) {
     if program.overlap.pipeline { (0.0, all) } else { (all, 0.0) }
 }
 
-/// Waiting of rank `r`: the schedule's formula on the mean of the other ranks, whose first and last
-/// micro-batch it waits for, with the messages between them.
+/// Waiting of rank `r`: stage by stage for plain 1F1B, else the schedule's formula on the mean of
+/// the other ranks, whose first and last micro-batch it waits for; with the messages between them.
 fn bubble(program: &Program, prices: &Prices, ranks: &[Rank], r: usize) -> f64 {
     let others = ranks.len() as f64 - 1.0;
     if others < 1.0 {
         return 0.0;
+    }
+    let fill = 2.0 * others * prices.boundary_s;
+    if program.schedule == Schedule::OneFOneB && program.chunks == 1 {
+        let means: Vec<StageMeans> = ranks.iter().map(|rank| rank.means).collect();
+        return idle_1f1b(&means, r) + fill;
     }
     let mean = |of: fn(&StageMeans) -> f64| {
         let sum: f64 = ranks.iter().map(|rank| of(&rank.means)).sum();
@@ -310,8 +316,7 @@ fn bubble(program: &Program, prices: &Prices, ranks: &[Rank], r: usize) -> f64 {
         weight: mean(|m| m.weight),
         pair: mean(|m| m.pair),
     };
-    let idle = program.schedule.bubble_s(ranks.len() as u64, program.chunks, means);
-    idle + 2.0 * others * prices.boundary_s
+    program.schedule.bubble_s(ranks.len() as u64, program.chunks, means) + fill
 }
 
 fn finish_exchanges(

@@ -97,12 +97,9 @@ pub(crate) fn block_weights(model: &Architecture, block: &Block) -> Vec<Weights>
 
 fn routing(plan: &Plan, model: &Architecture) -> Option<Routing> {
     model.layers.iter().chain(&model.mtp).find_map(|l| match l.ffn {
-        Ffn::Moe { experts, topk, group_limit, .. } => Some(Routing {
-            experts,
-            topk,
-            deduplicated: plan.deduplicated_dispatch,
-            group_limit,
-        }),
+        Ffn::Moe { experts, topk, group_limit, .. } => {
+            Some(Routing { experts, topk, deduplicated: plan.deduplicated_dispatch, group_limit })
+        }
         Ffn::Dense(_) => None,
     })
 }

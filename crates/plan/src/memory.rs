@@ -5,7 +5,8 @@ use crate::lower::Shape;
 use crate::recipe::width_bytes;
 use crate::{Plan, Zero};
 use catalog::{Optimizer, Recipe};
-use model::{Architecture, Cut, Weights, layer_input_elements, layer_saved};
+use model::{Architecture, Cut, Saved, Shard, Weights, layer_input_elements, layer_saved};
+use program::Schedule;
 
 /// Peak memory of one rank, by kind. Bytes.
 ///
@@ -138,29 +139,48 @@ fn block_activations(
 ) -> (f64, f64) {
     let precision = &recipe.precision;
     let shard = plan.shard(sequence);
-    let bytes = |saved: &model::Saved| saved.elements * width_bytes(precision, saved.width);
+    let bytes = |saved: &Saved| saved.elements * width_bytes(precision, saved.width);
     match block {
         Block::Embedding => (model::embedding_saved(model, &shard).iter().map(bytes).sum(), 0.0),
+        // Every schedule but GPipe runs the loss backward right after it ran forward: one
+        // micro-batch's logits exist at a time.
         Block::Head => {
             let saved = model::head_saved(model, &shard, plan.fused_loss);
-            (saved.iter().map(bytes).sum(), 0.0)
+            let all = saved.iter().map(bytes).sum();
+            if plan.schedule == Schedule::GPipe { (all, 0.0) } else { (0.0, all) }
         }
-        Block::Layer { layer, full } | Block::Mtp { layer, full } => {
-            let saved = match block {
-                Block::Mtp { .. } => model::mtp_saved(model, layer, &shard, plan.fused_loss),
-                _ => layer_saved(model, layer, &shard),
-            };
-            let all: f64 = saved.iter().map(bytes).sum();
-            let input = layer_input_elements(model, &shard) * precision.activations.bytes();
-            if *full {
-                return (input, (all - input).max(0.0));
-            }
-            let freed: f64 = saved
-                .iter()
-                .filter(|s| s.tags.iter().any(|t| plan.recompute.tags.contains(t)))
-                .map(bytes)
-                .sum();
-            (all - freed, freed)
+        Block::Mtp { layer, full } => {
+            let logits =
+                |fused| -> f64 { model::head_saved(model, &shard, fused).iter().map(bytes).sum() };
+            let saved = model::mtp_saved(model, layer, &shard, true);
+            let (keep, work) = kept_and_working(plan, model, recipe, &shard, &saved, *full);
+            (keep, work + logits(plan.fused_loss) - logits(true))
+        }
+        Block::Layer { layer, full } => {
+            let saved = layer_saved(model, layer, &shard);
+            kept_and_working(plan, model, recipe, &shard, &saved, *full)
         }
     }
+}
+
+/// What `saved` leaves for the backward pass after recomputation, and what recomputing it brings
+/// back while the block runs.
+fn kept_and_working(
+    plan: &Plan,
+    model: &Architecture,
+    recipe: &Recipe,
+    shard: &Shard,
+    saved: &[Saved],
+    full: bool,
+) -> (f64, f64) {
+    let precision = &recipe.precision;
+    let bytes = |s: &Saved| s.elements * width_bytes(precision, s.width);
+    let all: f64 = saved.iter().map(bytes).sum();
+    if full {
+        let input = layer_input_elements(model, shard) * precision.activations.bytes();
+        return (input, (all - input).max(0.0));
+    }
+    let recomputed = |s: &&Saved| s.tags.iter().any(|t| plan.recompute.tags.contains(t));
+    let freed: f64 = saved.iter().filter(recomputed).map(bytes).sum();
+    (all - freed, freed)
 }

@@ -6,7 +6,7 @@
 
 mod schedule;
 
-pub use schedule::{PhaseCounts, Schedule, StageMeans};
+pub use schedule::{PhaseCounts, Schedule, StageMeans, idle_1f1b};
 
 use model::{Axis, Exchange, Operator};
 

@@ -183,6 +183,32 @@ impl Schedule {
     }
 }
 
+/// Time that rank `r` of plain 1F1B waits in a step when stages are unequal and `r` is the slowest.
+///
+/// It waits for its first micro-batch and for the return of its last through the stages before it,
+/// Σ(F+B) over i < r; for the first gradient from the stages after it, less the w = p-1-r forward
+/// passes it makes meanwhile, max(0, Σ(F+B) - w·F_r); and in the cool-down for each of w gradients
+/// that come at the pace of the stages after it, w·max(0, mean(F+B) - B_r). Equal stages give
+/// (p-1)(F+B). Derived here; checked against a replay.
+///
+/// ```
+/// use program::{StageMeans, idle_1f1b};
+/// let equal = [StageMeans { forward: 1.0, backward_input: 1.0, weight: 1.0, pair: 3.0 }; 4];
+/// assert!((0..4).all(|r| idle_1f1b(&equal, r) == 9.0));
+/// ```
+pub fn idle_1f1b(ranks: &[StageMeans], r: usize) -> f64 {
+    let backward = |m: &StageMeans| m.backward_input + m.weight;
+    let sum = |part: &[StageMeans]| part.iter().map(|m| m.forward + backward(m)).sum::<f64>();
+    let (before, after) = (sum(&ranks[..r]), sum(&ranks[r + 1..]));
+    let warm = (ranks.len() - 1 - r) as f64;
+    if warm == 0.0 {
+        return before;
+    }
+    let first = (after - warm * ranks[r].forward).max(0.0);
+    let last = warm * (after / warm - backward(&ranks[r])).max(0.0);
+    before + first + last
+}
+
 /// Mean times over ranks of one micro-batch on all of a rank's chunks that it passes. Seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StageMeans {

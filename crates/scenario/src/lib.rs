@@ -38,6 +38,8 @@ pub struct Scenario {
     pub calibration: Option<String>,
     /// One per length stage of the recipe.
     pub jobs: Vec<Job>,
+    /// Published times of this very run by phase (`step`, `forward`, ..), shown beside ours. Seconds.
+    pub published: Vec<(String, Figure)>,
     /// The job whose step the sheet shows: the named one, or the stage with most tokens.
     pub main: usize,
 }

@@ -3,11 +3,13 @@
 use crate::overrides::apply;
 use crate::plan_table::PlanTable;
 use crate::{Job, Scenario};
+use catalog::figure::POSITIVE;
 use catalog::toml_reader::{Reader, Table};
 use catalog::{Kind, Recipe, Stage};
 use diagnostic::{Diagnostic, Diagnostics};
 use model::Architecture;
 use std::ops::Range;
+use units::{Figure, Unit};
 
 /// Reads a file that a scenario names; the error is a sentence.
 pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
@@ -63,6 +65,7 @@ fn read(
     let batch =
         if root.has("batch_sequences") { root.take_positive("batch_sequences") } else { None };
     let calibration = if root.has("calibration") { root.take_str("calibration") } else { None };
+    let published = published(&mut root);
     let plan_span = root.span_of("plan");
     let plan = root.take_table("plan").map(PlanTable::read);
     let stages = stage_tables(&mut root);
@@ -94,7 +97,38 @@ fn read(
     }
     let jobs = jobs(reader, &recipe, &model, ranks, batch, &plan, &plan_span, &stages?)?;
     let main = main_job(reader, &jobs, sequence, sequence_span)?;
-    Some(Scenario { name: name?, model, recipe, cluster, ranks, calibration, jobs, main })
+    Some(Scenario {
+        name: name?,
+        model,
+        recipe,
+        cluster,
+        ranks,
+        calibration,
+        jobs,
+        main,
+        published: published?,
+    })
+}
+
+/// Measured times of this very run, to be shown beside the answer. Seconds.
+fn published(root: &mut Table<'_>) -> Option<Vec<(String, Figure)>> {
+    if !root.has("published") {
+        return Some(Vec::new());
+    }
+    let mut table = root.take_table("published")?;
+    let keys = ["step", "forward", "backward", "weight", "pair", "bubble", "exchange", "optimizer"];
+    let mut read = Vec::new();
+    let mut complete = true;
+    for key in keys {
+        if table.has(key) {
+            match table.take_figure(key, Unit::Second, &POSITIVE) {
+                Some(figure) => read.push((key.to_owned(), figure)),
+                None => complete = false,
+            }
+        }
+    }
+    table.finish();
+    complete.then_some(read)
 }
 
 /// The value of `key`, turned into a thing; its problems are reported at the key.

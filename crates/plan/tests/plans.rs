@@ -1,0 +1,151 @@
+//! Plans: every violation at once, and memory that adds up.
+
+use catalog::Recipe;
+use model::{Architecture, Tag};
+use plan::{FullBlocks, Layout, Plan, Recompute, Shape, Zero, lower, memory, violations};
+use program::{Overlap, Schedule};
+
+fn model(id: &str) -> Architecture {
+    let text = catalog::text(catalog::Kind::Model, id).expect("a catalog model");
+    model::parse_config(id, id, text).expect("a good configuration")
+}
+
+fn recipe(id: &str) -> Recipe {
+    catalog::recipe(id).expect("a catalog recipe")
+}
+
+fn plan() -> Plan {
+    Plan {
+        tensor: 1,
+        context: 1,
+        pipeline: 16,
+        virtual_pipeline: 1,
+        data: 128,
+        expert: 64,
+        expert_tensor: 1,
+        expert_data: 2,
+        sequence_parallel: false,
+        zero: Zero::Optimizer,
+        shard_group: None,
+        micro_batch: 1,
+        schedule: Schedule::OneFOneB,
+        recompute: Recompute { blocks: FullBlocks::None, tags: vec![Tag::Norm] },
+        overlap: Overlap {
+            gradient_reduce: true,
+            parameter_gather: true,
+            expert: false,
+            tensor: false,
+            context: false,
+            pipeline: true,
+        },
+        graphs: false,
+        fused_loss: true,
+        deduplicated_dispatch: false,
+        pipeline_innermost: false,
+        stage_blocks: None,
+    }
+}
+
+#[test]
+fn v3s_published_grid_is_legal() {
+    assert_eq!(violations(&plan(), &model("deepseek-v3"), 2048, 15_360, 4096), []);
+}
+
+#[test]
+fn every_violation_is_reported_at_once() {
+    let broken = Plan {
+        tensor: 3,
+        expert: 60,
+        virtual_pipeline: 2,
+        schedule: Schedule::DualPipe,
+        micro_batch: 7,
+        stage_blocks: Some(vec![1, 2]),
+        ..plan()
+    };
+    let found = violations(&broken, &model("deepseek-v3"), 2048, 15_360, 4096);
+    for key in [
+        "data",
+        "expert_data",
+        "micro_batch",
+        "virtual_pipeline",
+        "stage_blocks",
+        "tensor",
+        "expert",
+    ] {
+        assert!(found.iter().any(|v| v.key == key), "{key} in {found:?}");
+    }
+    let data = found.iter().find(|v| v.key == "data").unwrap();
+    assert!(data.message.contains("3 · 1 · 128 · 16 = 6144"), "{}", data.message);
+}
+
+fn weights_of_all_ranks(plan: &Plan, model: &Architecture, recipe: &Recipe) -> f64 {
+    let shape = Shape::new(plan, model, 15_360, 4096).unwrap();
+    let layout = Layout::new(plan, model);
+    (0..plan.pipeline).map(|r| memory(plan, model, recipe, &layout, &shape, r).weights).sum()
+}
+
+#[test]
+fn one_replica_of_the_weights_is_the_model() {
+    // One rank of every pipeline and expert position: dense weights once, experts over 64 ranks.
+    let (model, recipe, plan) = (model("deepseek-v3"), recipe("deepseek-v3"), plan());
+    let parameters = model.parameters();
+    let experts: f64 = model
+        .layers
+        .iter()
+        .chain(&model.mtp)
+        .flat_map(|l| model.layer_weights(l))
+        .filter(|w| w.cut == model::Cut::Expert)
+        .map(|w| w.count)
+        .sum();
+    let dense = parameters.total_with_mtp as f64 - experts;
+    let want = (dense + experts / 64.0) * recipe.precision.weights.bytes();
+    let got = weights_of_all_ranks(&plan, &model, &recipe);
+    assert!((got / want - 1.0).abs() < 1e-9, "{got} {want}");
+    // DualPipe keeps every stage twice.
+    let dual = Plan { schedule: Schedule::DualPipe, ..plan };
+    let twice = weights_of_all_ranks(&dual, &model, &recipe);
+    assert!((twice / want - 2.0).abs() < 1e-9, "{twice} {want}");
+}
+
+#[test]
+fn sharding_and_recomputation_never_cost_memory() {
+    let (model, recipe) = (model("llama-3.1-405b"), recipe("llama-3.1-405b"));
+    let total = |plan: &Plan| {
+        let shape = Shape::new(plan, &model, 2048, 8192).unwrap();
+        let layout = Layout::new(plan, &model);
+        memory(plan, &model, &recipe, &layout, &shape, 0).total()
+    };
+    let base = Plan {
+        tensor: 8,
+        sequence_parallel: true,
+        data: 16,
+        expert: 1,
+        expert_data: 128,
+        ..plan()
+    };
+    let mut last = f64::INFINITY;
+    for zero in [Zero::None, Zero::Optimizer, Zero::Gradients] {
+        let now = total(&Plan { zero, ..base.clone() });
+        assert!(now < last, "{zero:?}: {now} {last}");
+        last = now;
+    }
+    let none = Recompute { blocks: FullBlocks::None, tags: vec![] };
+    let full = Recompute { blocks: FullBlocks::All, tags: vec![] };
+    let kept = total(&Plan { recompute: none, ..base.clone() });
+    assert!(total(&base) < kept);
+    assert!(total(&Plan { recompute: full, ..base.clone() }) < total(&base));
+}
+
+#[test]
+fn a_program_holds_distinct_behaviours_only() {
+    let (model, recipe, plan) = (model("deepseek-v3"), recipe("deepseek-v3"), plan());
+    let shape = Shape::new(&plan, &model, 15_360, 4096).unwrap();
+    let program = lower(&plan, &model, &recipe, &Layout::new(&plan, &model), &shape);
+    assert_eq!(program.validate(), Ok(()));
+    // Embedding, dense and routed blocks, prediction block, head.
+    assert_eq!(program.segments.len(), 5);
+    let wide = Plan { data: 1024, expert_data: 16, ..plan };
+    let shape = Shape::new(&wide, &model, 122_880, 4096).unwrap();
+    let larger = lower(&wide, &model, &recipe, &Layout::new(&wide, &model), &shape);
+    assert_eq!(larger.operators.len(), program.operators.len());
+}
