@@ -246,7 +246,13 @@ impl Reader<'_> {
             self.problem(format!("`{path}`: `{low}`..`{high}` does not hold `{value}`"), None);
             return None;
         }
-        Some(Figure::ranged(value, (low, high), unit, origin, cited(&raw.source, &raw.note)))
+        Some(Figure::ranged(
+            value,
+            (low, high),
+            unit,
+            origin,
+            cited(&raw.source, raw.note.as_ref()),
+        ))
     }
 
     fn surface(&mut self, raw: &raw::Surface, peaks: &Peaks) -> Option<SurfaceEntry> {
@@ -279,13 +285,13 @@ impl Reader<'_> {
             dtype: dtype?,
             surface: surface?,
             origin: origin?,
-            source: cited(&raw.source, &raw.note),
+            source: cited(&raw.source, raw.note.as_ref()),
         })
     }
 }
 
-fn cited(source: &str, note: &Option<String>) -> String {
-    note.as_ref().map_or_else(|| source.to_owned(), |note| format!("{source}: {note}"))
+fn cited(source: &str, note: Option<&String>) -> String {
+    note.map_or_else(|| source.to_owned(), |note| format!("{source}: {note}"))
 }
 
 fn fit(raw: &raw::Fit) -> FitError {

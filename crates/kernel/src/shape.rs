@@ -17,8 +17,9 @@ pub struct Load {
     pub vector_flops: f64,
     /// Bytes to and from memory if every operand crosses once.
     pub bytes: f64,
-    /// Bytes of an accumulator read and written beside that, which no cache can hold back.
-    pub accumulator_bytes: f64,
+    /// Bytes that bound the time at the rate of a memory-bound kernel, whatever the surface says:
+    /// the operands of attention, the accumulator of a weight gradient.
+    pub stream_bytes: f64,
 }
 
 /// The forward load of `work` with operands in `dtype`.
@@ -44,7 +45,7 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
         matrix_flops,
         vector_flops: 0.0,
         bytes: 0.0,
-        accumulator_bytes: 0.0,
+        stream_bytes: 0.0,
     };
     match *work {
         Work::Gemm { m, n, k, count } => Load {
@@ -55,14 +56,14 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
         },
         Work::GroupedGemm { groups, rows, n, k } => Load {
             operation: Operation::GroupedGemm,
-            point: [rows / groups, groups, libm::sqrt(n * k)],
+            point: [rows / groups, groups, n.min(k)],
             bytes: width * (rows * k + groups * k * n) + out * rows * n,
             ..zero
         },
         Work::Attention { rows, heads, kv_heads, d_qk, d_v, context, keys } => Load {
             operation: Operation::Attention,
             point: [context, rows * heads, 0.5 * (d_qk + d_v)],
-            bytes: width * (d_qk + d_v) * keys * kv_heads
+            stream_bytes: width * (d_qk + d_v) * keys * kv_heads
                 + rows * heads * (width * d_qk + out * d_v),
             ..zero
         },
@@ -70,7 +71,7 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
         Work::Scores { rows, heads, dim, context } => Load {
             operation: Operation::Scores,
             point: [context, rows * heads, dim],
-            bytes: rows * (heads * dim * width + 4.0 * context),
+            stream_bytes: rows * (heads * dim * width + 4.0 * context),
             ..zero
         },
         Work::Memory { bytes, flops, .. } => Load { bytes, vector_flops: flops, ..zero },
@@ -83,10 +84,10 @@ pub fn weight_load(work: &Work, dtype: Dtype) -> Option<Load> {
     match *work {
         Work::Gemm { m, n, k, count } => {
             let turned = load(&Work::Gemm { m: k, n, k: m, count }, dtype);
-            Some(Load { accumulator_bytes: 8.0 * count * n * k, ..turned })
+            Some(Load { stream_bytes: 8.0 * count * n * k, ..turned })
         }
         Work::GroupedGemm { groups, n, k, .. } => {
-            Some(Load { accumulator_bytes: 8.0 * groups * n * k, ..load(work, dtype) })
+            Some(Load { stream_bytes: 8.0 * groups * n * k, ..load(work, dtype) })
         }
         _ => None,
     }

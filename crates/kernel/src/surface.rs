@@ -57,7 +57,7 @@ impl Surface {
 
     /// The eight nodes around a point given by its logarithms, with their shares; what a fit needs.
     pub fn weights(&self, logs: [f64; 3]) -> [(usize, f64); 8] {
-        let [i, j, k] = [0, 1, 2].map(|axis| locate(&self.axes[axis], logs[axis]));
+        let [first, second, third] = [0, 1, 2].map(|axis| locate(&self.axes[axis], logs[axis]));
         let (width, depth) = (self.axes[1].len(), self.axes[2].len());
         let mut out = [(0, 0.0); 8];
         for (corner, slot) in out.iter_mut().enumerate() {
@@ -65,10 +65,10 @@ impl Surface {
                 let upper = corner >> bit & 1;
                 ((low + upper).min(len - 1), if upper == 1 { share } else { 1.0 - share })
             };
-            let (a, u) = pick(i, 2, self.axes[0].len());
-            let (b, v) = pick(j, 1, width);
-            let (c, w) = pick(k, 0, depth);
-            *slot = ((a * width + b) * depth + c, u * v * w);
+            let (plane, a) = pick(first, 2, self.axes[0].len());
+            let (row, b) = pick(second, 1, width);
+            let (column, c) = pick(third, 0, depth);
+            *slot = ((plane * width + row) * depth + column, a * b * c);
         }
         out
     }

@@ -65,22 +65,26 @@ pub struct Fitted {
     pub errors: (f64, f64),
 }
 
-/// Fits with five-fold cross-validation; `ideal` is the roofline time at a node, and `prior` an
-/// optional surface on the same axes from which only smooth deviations are learnt.
+/// Fits with five-fold cross-validation; `ideal` is the roofline time at a node, `limit` the highest
+/// efficiency believed where nothing is measured, and `prior` an optional surface on the same axes
+/// from which only smooth deviations are learnt.
 pub fn fit(
     axes: &Axes,
     points: &[Point],
     ideal: &dyn Fn([f64; 3]) -> f64,
     smooth: f64,
+    limit: &dyn Fn([f64; 3]) -> f64,
     prior: Option<&[f64]>,
 ) -> Result<Fitted, String> {
     let solve = |keep: &dyn Fn(usize) -> bool| -> Result<(Vec<f64>, Surface), String> {
         let chosen: Vec<&Point> =
             points.iter().enumerate().filter(|(i, _)| keep(*i)).map(|p| p.1).collect();
         let mut logs = least_absolute(axes, &chosen, smooth, prior)?;
+        for (node, y) in logs.iter_mut().enumerate() {
+            *y = y.min(libm::log(limit(place(axes, node))));
+        }
         never_faster_when_larger(axes, &mut logs, ideal);
-        let values: Vec<f64> =
-            logs.iter().map(|y| (libm::exp(*y).min(0.999) * 1e4).round() / 1e4).collect();
+        let values: Vec<f64> = logs.iter().map(|y| rounded(libm::exp(*y).min(0.999))).collect();
         let surface = Surface::new(axes.clone(), &values)?;
         Ok((values, surface))
     };
@@ -172,21 +176,29 @@ fn add_smoothness(axes: &Axes, strength: f64, matrix: &mut [f64]) {
     }
 }
 
+/// As written to the file: at least three significant digits.
+fn rounded(value: f64) -> f64 {
+    let scale = if value < 0.1 { 1e6 } else { 1e4 };
+    (value * scale).round() / scale
+}
+
+/// Coordinates of a node.
+fn place(axes: &Axes, node: usize) -> [f64; 3] {
+    let stride = [axes[1].len() * axes[2].len(), axes[2].len(), 1];
+    [0, 1, 2].map(|axis| axes[axis][node / stride[axis] % axes[axis].len()])
+}
+
 /// Lowers efficiencies until no node takes less time than a smaller neighbour.
 fn never_faster_when_larger(axes: &Axes, logs: &mut [f64], ideal: &dyn Fn([f64; 3]) -> f64) {
     let shape = [axes[0].len(), axes[1].len(), axes[2].len()];
     let stride = [shape[1] * shape[2], shape[2], 1];
-    let place = |node: usize| [0, 1, 2].map(|axis| axes[axis][node / stride[axis] % shape[axis]]);
-    let ideals: Vec<f64> = (0..logs.len()).map(|n| libm::log(ideal(place(n)))).collect();
-    for y in logs.iter_mut() {
-        *y = y.min(-1e-3);
-    }
+    let ideals: Vec<f64> = (0..logs.len()).map(|n| libm::log(ideal(place(axes, n)))).collect();
     // Nodes are visited smaller neighbours first, so one sweep settles all axes.
     for node in 0..logs.len() {
         for axis in 0..3 {
-            if node / stride[axis] % shape[axis] > 0 {
+            if !(node / stride[axis]).is_multiple_of(shape[axis]) {
                 let smaller = node - stride[axis];
-                let limit = logs[smaller] + ideals[node] - ideals[smaller] - 1e-3;
+                let limit = logs[smaller] + ideals[node] - ideals[smaller] - 5e-3;
                 logs[node] = logs[node].min(limit);
             }
         }

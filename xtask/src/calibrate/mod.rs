@@ -1,7 +1,7 @@
 //! `cargo xtask calibrate FOLDER`: fits catalog/calibrations to folders of measured kernels.
 //!
 //! FOLDER holds one folder per chip (`a100-sxm`, `h100-sxm`, `b200-sxm`, `gb200`) with the Parquet
-//! tables of NVIDIA AIConfigurator, and `simumax-b200/ops.csv` of SimuMax. Prints the errors on
+//! tables of NVIDIA `AIConfigurator`, and `simumax-b200/ops.csv` of `SimuMax`. Prints the errors on
 //! kernels kept out of each fit.
 
 mod chips;
@@ -15,6 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use catalog::Dtype;
 use chips::{CHIPS, Spec};
 use fit::{Axes, Fitted, fit, powers};
+use kernel::Surface;
 use model::Work;
 use points::Machine;
 use std::path::Path;
@@ -47,15 +48,15 @@ fn chip(folder: &Path, spec: &'static Spec) -> Result<Sheet> {
     let mut tiny: Vec<f64> = bf16.iter().filter(|(s, _)| small(s)).map(|(_, t)| *t).collect();
     tiny.sort_by(f64::total_cmp);
     let fixed_s = *tiny.get(tiny.len() / 20).context("no small products")?;
-    let copy =
-        if folder.join("mhc.parquet").exists() { copy_share(&read("mhc")?, spec)? } else { 0.85 };
+    let measured = folder.join("mhc.parquet").exists();
+    let copy = if measured { copy_share(&read("mhc")?, spec)? } else { 0.85 };
     let machine = machine(spec, fixed_s, copy);
     let mut sheet = Sheet::new(
         spec,
         Figure::new(fixed_s * 1e6, "us", "measured", "AIC")
             .note("5th percentile of BF16 products below 2^24 multiply-adds"),
     );
-    if copy != 0.85 {
+    if measured {
         sheet.memory = Figure::new(copy, "", "measured", "AIC")
             .range(0.65, 0.92)
             .note("hyper-connection write of 16,384 tokens and more; ordinary kernels reach less");
@@ -65,16 +66,27 @@ fn chip(folder: &Path, spec: &'static Spec) -> Result<Sheet> {
     for (dtype, _) in spec.peaks {
         let fastest = points::gemm(&gemm, *dtype)?;
         let points = points::gemm_points(&fastest, &machine, *dtype);
-        sheet.add("gemm", *dtype, fitted(&gemm_axes(), &points, &machine, *dtype, gemm_node)?);
+        let dense = fitted(&gemm_axes(), &points, &machine, *dtype, gemm_node, 0.999)?;
+        // A grouped product is at best a dense one.
+        let best = dense.as_ref().map_or(0.999, |fitted| best_product(&fitted.surface));
+        sheet.add("gemm", *dtype, dense);
         let mut points = points::attention(&attention, &machine, *dtype)?;
         if *dtype == Dtype::Bf16 {
             points.extend(latent.clone());
         }
         let axes = attention_axes();
-        sheet.add("attention", *dtype, fitted(&axes, &points, &machine, *dtype, attention_node)?);
+        sheet.add(
+            "attention",
+            *dtype,
+            fitted(&axes, &points, &machine, *dtype, attention_node, 0.999)?,
+        );
         let points = points::experts(&moe, &machine, *dtype, spec.expert_load)?;
         let axes = expert_axes();
-        sheet.add("grouped-gemm", *dtype, fitted(&axes, &points, &machine, *dtype, expert_node)?);
+        sheet.add(
+            "grouped-gemm",
+            *dtype,
+            fitted(&axes, &points, &machine, *dtype, expert_node, best)?,
+        );
     }
     for load in ["power_law_1.01", "power_law_1.2"] {
         if let Some(share) = skew(&moe, load)? {
@@ -95,12 +107,23 @@ fn fitted(
     machine: &Machine,
     dtype: Dtype,
     node: fn([f64; 3]) -> Work,
+    best: f64,
 ) -> Result<Option<Fitted>> {
     if points.len() < 100 {
         return Ok(None);
     }
     let ideal = |x: [f64; 3]| machine.ideal(&node(x), dtype);
-    fit(axes, points, &ideal, 0.02, None).map(Some).map_err(|e| anyhow!(e))
+    // `best` limits the share of the matrix peak; a node bound by memory may come nearer its own.
+    let peak = machine.peak(dtype).context("no peak")?;
+    let limit = |x: [f64; 3]| (ideal(x) * best * peak / node(x).matrix_flops()).min(0.999);
+    fit(axes, points, &ideal, 0.02, &limit, None).map(Some).map_err(|e| anyhow!(e))
+}
+
+/// Highest efficiency of the large products of a surface.
+fn best_product(surface: &Surface) -> f64 {
+    let sizes = [4096.0, 8192.0, 16_384.0];
+    let pairs = sizes.iter().flat_map(|n| sizes.iter().map(move |k| (*n, *k)));
+    pairs.map(|(n, k)| surface.at([8192.0, n, k])).fold(0.0, f64::max)
 }
 
 fn gemm_axes() -> Axes {
@@ -125,7 +148,7 @@ fn attention_node([context, rows, width]: [f64; 3]) -> Work {
 }
 
 fn expert_axes() -> Axes {
-    [powers(4.0, 8_192.0, 2.0), powers(2.0, 256.0, 2.0), powers(512.0, 16_384.0, 2.0)]
+    [powers(16.0, 8_192.0, 2.0), powers(2.0, 256.0, 2.0), powers(128.0, 8_192.0, 2.0)]
 }
 
 fn expert_node([each, groups, width]: [f64; 3]) -> Work {

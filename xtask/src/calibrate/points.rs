@@ -171,9 +171,10 @@ pub fn expert_times(table: &Table, dtype: Dtype, load_name: &str) -> Result<Fast
     let (spread, source) = (table.word("distribution")?, table.word("kernel_source")?);
     let mut fastest = Fastest::<8>::new();
     for i in 0..table.rows {
-        let rows = tokens[i] * topk[i] / ep[i];
+        let each = tokens[i] * topk[i] / experts[i];
         // One or two experts a rank are left out: there more tokens take less time in the tables.
-        let whole = experts[i] >= 3.0 * ep[i] && inner[i] / tp[i] >= 128.0 && rows >= 256.0;
+        // Under 16 rows an expert is decoding, not training.
+        let whole = experts[i] >= 3.0 * ep[i] && inner[i] / tp[i] >= 128.0 && each >= 16.0;
         if whole && spread[i] == load_name && names(dtype).contains(&format[i].as_str()) {
             let gated = f64::from(u8::from(!source[i].ends_with("nongated")));
             let shape = [tokens[i], hidden[i], inner[i], topk[i], experts[i], tp[i], ep[i], gated];

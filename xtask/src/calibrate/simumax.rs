@@ -1,4 +1,4 @@
-//! The machine of the SimuMax measurements: deviations from the B200 surfaces.
+//! The machine of the `SimuMax` measurements: deviations from the B200 surfaces.
 
 use super::chips::Spec;
 use super::fit::{Fitted, Point, fit};
@@ -51,7 +51,7 @@ pub fn sheet(path: &Path, spec: &'static Spec, base: &Sheet) -> Result<Sheet> {
     }
     let none = Figure::new(0.0, "us", "measured", "SIMUMAX").note("inside the measured efficiency");
     let mut sheet = Sheet::new(spec, none);
-    sheet.name = "The B200 machine of the SimuMax measurements".to_owned();
+    "The B200 machine of the SimuMax measurements".clone_into(&mut sheet.name);
     sheet.machine = true;
     sheet.source = "SIMUMAX";
     sheet.memory = Figure::new(0.666, "", "measured", "SIMUMAX").range(0.5, 0.67).note(
@@ -88,7 +88,7 @@ fn adapt(
     let (_, _, prior) = prior.with_context(|| format!("b200 has no {operator}"))?;
     let ideal = |x: [f64; 3]| machine.ideal(&node(x), Dtype::Bf16);
     let points: Vec<Point> = points.iter().map(|p| p.0.clone()).collect();
-    fit(&prior.axes, &points, &ideal, 0.3, Some(&prior.values)).map_err(|e| anyhow!(e))
+    fit(&prior.axes, &points, &ideal, 0.3, &|_| 0.999, Some(&prior.values)).map_err(|e| anyhow!(e))
 }
 
 /// Median of predicted over measured time, with the 10th and 90th percentile, of the kernels whose
@@ -159,9 +159,9 @@ fn attention(rows: &[Row], machine: &Machine) -> Result<[Vec<(Point, f64)>; 2]> 
     Ok(out)
 }
 
-/// A measured kernel and the time its bytes with the accumulator need. Seconds.
+/// A measured kernel and the time its bytes and streams need. Seconds.
 fn point(row: &Row, load: &Load, counted: f64, machine: &Machine) -> (Point, f64) {
-    let bytes = load.bytes + load.accumulator_bytes;
+    let bytes = load.bytes + load.stream_bytes;
     let point = Point {
         parts: vec![machine.part(load, Dtype::Bf16)],
         other_s: 0.0,

@@ -69,10 +69,16 @@ pub struct Sheet {
 impl Sheet {
     /// A sheet without surfaces.
     pub fn new(spec: &'static Spec, fixed: Figure) -> Self {
-        let layouts = || {
-            Figure::new(1.0, "", "assumed", "judgement")
-                .range(0.85, 1.05)
-                .note("only the forward layout is measured; another B200 machine shows 0.9 to 1")
+        let layout = |value: f64, low: f64, high: f64| {
+            if spec.family == "blackwell" {
+                Figure::new(value, "", "derived", "SIMUMAX")
+                    .range(low, high)
+                    .note("only the forward layout is measured here; as on another B200 machine")
+            } else {
+                Figure::new(1.0, "", "assumed", "judgement").range(low, 1.05).note(
+                    "only the forward layout is measured; the range is that of a B200 machine",
+                )
+            }
         };
         Self {
             spec,
@@ -82,9 +88,9 @@ impl Sheet {
             memory: Figure::new(0.85, "", "assumed", "judgement").range(0.65, 0.92).note(
                 "no memory-bound kernel is measured here; 0.84 to 0.89 on H100, B200 and GB200",
             ),
-            data_gradient: layouts(),
-            weight_gradient: layouts(),
-            grouped_weight_gradient: layouts(),
+            data_gradient: layout(1.0, 0.88, 1.13),
+            weight_gradient: layout(0.95, 0.83, 1.16),
+            grouped_weight_gradient: layout(0.83, 0.64, 0.9),
             attention_backward: spec.attention(),
             skew: Vec::new(),
             surfaces: Vec::new(),
@@ -211,7 +217,7 @@ fn surface(out: &mut String, sheet: &Sheet, operator: &str, dtype: Dtype, fitted
     );
     let depth = fitted.axes[2].len();
     for line in fitted.values.chunks(depth) {
-        let line: Vec<String> = line.iter().map(|v| trimmed(*v, 4)).collect();
+        let line: Vec<String> = line.iter().map(|v| trimmed(*v, 6)).collect();
         let _ = writeln!(out, "    {},", line.join(", "));
     }
     out.push_str("]\n");
