@@ -134,7 +134,8 @@ pub struct Calibration {
 
 impl Calibration {
     /// ln(efficiency) of a kernel: the surface of its own format, or of the nearest format that has
-    /// one (a share of a peak carries over better than a time). 0 where there is none.
+    /// one (a share of a peak carries over better than a time, but its order of times may not). 0
+    /// where there is none.
     pub fn log_efficiency(&self, operation: Operation, dtype: Dtype, point: [f64; 3]) -> f64 {
         match self.surface(operation, dtype) {
             Some(entry) => entry.surface.log_at(point.map(libm::log)),

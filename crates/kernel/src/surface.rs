@@ -46,13 +46,16 @@ impl Surface {
 
     /// ln(value) at a point given by its logarithms.
     pub fn log_at(&self, logs: [f64; 3]) -> f64 {
-        let mut total = 0.0;
-        for (index, weight) in self.weights(logs) {
-            if weight > 0.0 {
-                total += weight * self.values[index];
-            }
-        }
-        total
+        let [x, y, z] = [0, 1, 2].map(|axis| locate(&self.axes[axis], logs[axis]));
+        let (width, depth) = (self.axes[1].len(), self.axes[2].len());
+        // Stepping by 0 where the share is 0 keeps the upper corner inside the table.
+        let step = |share: f64, stride: usize| if share > 0.0 { stride } else { 0 };
+        let at = (x.0 * width + y.0) * depth + z.0;
+        let (dx, dy, dz) = (step(x.1, width * depth), step(y.1, depth), step(z.1, 1));
+        let mix = |low: f64, high: f64, share: f64| low + (high - low) * share;
+        let line = |at: usize| mix(self.values[at], self.values[at + dz], z.1);
+        let plane = |at: usize| mix(line(at), line(at + dy), y.1);
+        mix(plane(at), plane(at + dx), x.1)
     }
 
     /// The eight nodes around a point given by its logarithms, with their shares; what a fit needs.
