@@ -1,2 +1,38 @@
-//! The `supernode` binary.
-fn main() {}
+//! The `supernode` binary: arguments, files and exit codes. Everything else is in the libraries.
+//!
+//! Exit codes: 0 done, 1 the answer is no, 2 the input is at fault, 70 a bug of ours.
+
+mod args;
+mod commands;
+mod output;
+
+use args::{Arguments, Command, PlanCommand};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("supernode: internal error: {info}");
+        eprintln!("   = hint: this is a bug; please report it with the command and its input");
+    }));
+    match std::panic::catch_unwind(run) {
+        Ok(code) => code,
+        Err(_) => ExitCode::from(70),
+    }
+}
+
+fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        None => commands::rehearse(&args::Rehearse::default_scenario()),
+        Some(Command::Rehearse(a)) => commands::rehearse(&a),
+        Some(Command::Model(a)) => commands::model(&a),
+        Some(Command::Catalog(a)) => commands::catalog(&a),
+        Some(Command::Plan { command: PlanCommand::Check(a) }) => commands::plan_check(&a),
+        Some(Command::Validate(a)) => commands::validate(&a),
+    };
+    match result {
+        Ok(done) => output::print(&done),
+        Err(failure) => output::fail(&failure),
+    }
+}

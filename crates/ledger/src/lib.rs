@@ -1,1 +1,18 @@
-//! (being built)
+//! Published training steps, replayed: each row of a table becomes a scenario, and its measured time
+//! is put beside the predicted one.
+//!
+//! A row says in words what a scenario says in keys; each column has one vocabulary.
+//! Nothing is keyed on a row, and no measured value enters a prediction. A row that lacks something
+//! or means something unknown is kept with its reason. Start at [`replay`].
+
+mod columns;
+mod machine;
+mod models;
+mod options;
+mod recipe;
+mod replay;
+mod summary;
+mod target;
+
+pub use replay::{Ledger, Row, Status, replay, shipped};
+pub use summary::{FamilySummary, Summary, summarize};

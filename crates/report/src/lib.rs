@@ -1,1 +1,19 @@
-//! (being built)
+//! Answers as text and JSON, problems as text. Pure: values in, strings out.
+//!
+//! Text is for people (at most 100 columns, no colour needed to understand it); JSON carries a
+//! schema name, a version, the hash of its inputs and units in its keys.
+
+mod catalog_page;
+mod json;
+mod model_page;
+mod problems;
+mod sheet;
+mod table;
+mod validation;
+
+pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_show_json};
+pub use json::{Stamp, check_json, rehearse_json};
+pub use model_page::{model_json, model_text};
+pub use problems::render;
+pub use sheet::{check, sheet};
+pub use validation::{validation_json, validation_text};

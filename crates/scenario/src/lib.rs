@@ -14,7 +14,7 @@ mod load;
 mod overrides;
 mod plan_table;
 
-pub use load::{Loaded, ReadFile, load};
+pub use load::{Loaded, ReadFile, edited, load};
 
 use catalog::{Cluster, Recipe};
 use model::Architecture;

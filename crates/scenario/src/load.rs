@@ -43,12 +43,22 @@ pub fn load(
     read_file: &ReadFile<'_>,
 ) -> Result<Loaded, Diagnostics> {
     let text = apply(file, text, overrides)?;
-    let shown = if overrides.is_empty() { file.to_owned() } else { format!("{file} with --set") };
+    let shown = shown_name(file, overrides);
     let reader = Reader::new(&shown, &text);
     let mut warnings = Diagnostics::default();
     let scenario = reader.root().and_then(|root| read(root, read_file, &mut warnings));
     let scenario = reader.into_result(scenario)?;
     Ok(Loaded { scenario, text, warnings })
+}
+
+/// A scenario's name in messages once `--set` has changed its text.
+fn shown_name(file: &str, overrides: &[(String, String)]) -> String {
+    if overrides.is_empty() { file.to_owned() } else { format!("{file} with --set") }
+}
+
+/// The changed text with its name in messages, so that a message can show its line.
+pub fn edited(file: &str, text: &str, overrides: &[(String, String)]) -> Option<(String, String)> {
+    Some((shown_name(file, overrides), apply(file, text, overrides).ok()?))
 }
 
 fn read(

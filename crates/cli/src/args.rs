@@ -1,0 +1,132 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Rehearse the training of a large model on a supernode.
+///
+/// Without a command: rehearses DeepSeek-V4-Pro on an Atlas 950 `SuperPoD`.
+#[derive(Debug, Parser)]
+#[command(name = "supernode", version, about)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Step time, memory and days of a scenario, with ranges and origins
+    Rehearse(Rehearse),
+    /// Parameters, FLOPs, activations and cache of a model
+    Model(Model),
+    /// The facts behind the answers
+    Catalog(Catalog),
+    /// Questions about a plan
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Replay published training steps and print the errors
+    Validate(Validate),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Is the plan legal, and does it fit in memory?
+    Check(Rehearse),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs; carries a schema name and version
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The closed form
+    Estimate,
+}
+
+#[derive(Args, Debug)]
+pub struct Rehearse {
+    /// A scenario file, or the id of a shipped one (see `catalog list`)
+    #[arg(default_value = DEFAULT)]
+    pub scenario: String,
+    /// Change a key of the scenario: `--set plan.pipeline=8`
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// Which engine runs the program
+    #[arg(long, value_enum, default_value = "estimate")]
+    pub engine: Engine,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Model {
+    /// A model of the catalog, or a path to an HF config.json
+    pub model: String,
+    /// Sequence length in tokens; may be repeated
+    #[arg(long = "seq", value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub seq: Vec<u64>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Catalog {
+    #[command(subcommand)]
+    pub command: CatalogCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Every id, by kind
+    List {
+        /// How to print
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Every figure of a chip, cluster or recipe, with range, origin and source
+    Show {
+        /// Its id
+        id: String,
+        /// How to print
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Validate {
+    /// A table of measured steps; may be repeated. Without: the shipped tables
+    #[arg(long = "rows", value_name = "CSV")]
+    pub rows: Vec<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+const DEFAULT: &str = "deepseek-v4-pro-on-atlas-950";
+
+impl Rehearse {
+    /// What `supernode` without arguments does.
+    pub fn default_scenario() -> Self {
+        Self {
+            scenario: DEFAULT.to_owned(),
+            set: Vec::new(),
+            engine: Engine::Estimate,
+            format: Format::Text,
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) =
+        text.split_once('=').ok_or("write KEY=VALUE, for example plan.pipeline=8")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}

@@ -1,0 +1,189 @@
+//! One function a command: read, ask the libraries, format.
+
+use crate::args::{Catalog, CatalogCommand, Format, Model, Rehearse, Validate};
+use crate::output::{Done, Failure};
+use catalog::Kind;
+use diagnostic::{Diagnostic, nearest};
+use engine::Rehearsal;
+use report::Stamp;
+use scenario::Loaded;
+use std::cell::RefCell;
+
+type Answer = Result<Done, Failure>;
+
+pub fn rehearse(args: &Rehearse) -> Answer {
+    let (loaded, rehearsal) = rehearsed(args)?;
+    let text = match args.format {
+        Format::Text => report::sheet(&loaded.scenario, &rehearsal),
+        Format::Json => {
+            let stamp = stamp("supernode.rehearse/1", &loaded.text);
+            json(&report::rehearse_json(&stamp, &loaded.scenario, &rehearsal))
+        }
+    };
+    Ok(Done { text, notes: report::render(&loaded.warnings, &|_| None), yes: true })
+}
+
+pub fn plan_check(args: &Rehearse) -> Answer {
+    let (loaded, rehearsal) = rehearsed(args)?;
+    let (text, fits) = report::check(&loaded.scenario, &rehearsal);
+    let text = match args.format {
+        Format::Text => text,
+        Format::Json => {
+            let stamp = stamp("supernode.plan-check/1", &loaded.text);
+            json(&report::check_json(&stamp, &loaded.scenario, &rehearsal))
+        }
+    };
+    Ok(Done { text, notes: report::render(&loaded.warnings, &|_| None), yes: fits })
+}
+
+fn rehearsed(args: &Rehearse) -> Result<(Loaded, Rehearsal), Failure> {
+    let (name, text) = scenario_text(&args.scenario)?;
+    // Files a scenario names are kept for the messages about them.
+    let read = RefCell::new(Vec::new());
+    let read_file = |path: &str| {
+        let text =
+            std::fs::read_to_string(path).map_err(|e| format!("cannot read `{path}`: {e}"))?;
+        read.borrow_mut().push((path.to_owned(), text.clone()));
+        Ok(text)
+    };
+    let failure = |problems| {
+        let mut texts = read.borrow().clone();
+        let shown = scenario::edited(&name, &text, &args.set);
+        texts.push((name.clone(), text.clone()));
+        texts.extend(shown);
+        Failure { problems, texts }
+    };
+    let loaded = scenario::load(&name, &text, &args.set, &read_file).map_err(&failure)?;
+    let rehearsal = engine::rehearse(&loaded.scenario).map_err(&failure)?;
+    Ok((loaded, rehearsal))
+}
+
+/// A scenario's name in messages and its text: a shipped id, else a file.
+fn scenario_text(scenario: &str) -> Result<(String, String), Failure> {
+    if let Some(text) = catalog::text(Kind::Scenario, scenario) {
+        return Ok((format!("scenarios/{scenario}.toml"), text.to_owned()));
+    }
+    let text = read(scenario, catalog::scenario_ids())?;
+    Ok((scenario.to_owned(), text))
+}
+
+fn read(path: &str, ids: Vec<&'static str>) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|e| {
+        let mut problem = Diagnostic::error("cli::file", format!("cannot read `{path}`: {e}"));
+        problem.hint = Some(nearest(path, ids.iter().copied()).map_or_else(
+            || "a path, or an id of `supernode catalog list`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        ));
+        problem.into()
+    })
+}
+
+pub fn model(args: &Model) -> Answer {
+    let id = &args.model;
+    let (name, file, text) = match catalog::text(Kind::Model, id) {
+        Some(text) => (id.clone(), format!("catalog/models/{id}.json"), text.to_owned()),
+        None => {
+            let stem = id.rsplit('/').find(|p| *p != "config.json").unwrap_or(id);
+            let stem = stem.strip_suffix(".json").unwrap_or(stem);
+            (stem.to_owned(), id.clone(), read(id, catalog::model_ids())?)
+        }
+    };
+    let model = model::parse_config(&name, &file, &text)
+        .map_err(|problems| Failure { problems, texts: vec![(file.clone(), text.clone())] })?;
+    let text = match args.format {
+        Format::Text => report::model_text(&model, &args.seq),
+        Format::Json => {
+            let stamp = stamp("supernode.model/1", &text);
+            json(&report::model_json(&stamp, &model, &args.seq))
+        }
+    };
+    Ok(Done { text, notes: String::new(), yes: true })
+}
+
+pub fn catalog(args: &Catalog) -> Answer {
+    let stamp = stamp("supernode.catalog/1", "");
+    let text = match &args.command {
+        CatalogCommand::List { format: Format::Text } => report::catalog_list(),
+        CatalogCommand::List { format: Format::Json } => json(&report::catalog_list_json(&stamp)),
+        CatalogCommand::Show { id, format } => show(id, *format, &stamp)?,
+    };
+    Ok(Done { text, notes: String::new(), yes: true })
+}
+
+fn show(id: &str, format: Format, stamp: &Stamp) -> Result<String, Failure> {
+    let failure = |problems| Failure { problems, texts: Vec::new() };
+    let page = |name: &str, figures: &[(String, &units::Figure)]| match format {
+        Format::Text => report::catalog_show(name, figures),
+        Format::Json => json(&report::catalog_show_json(stamp, name, figures)),
+    };
+    if catalog::chip_ids().contains(&id) {
+        let chip = catalog::chip(id).map_err(failure)?;
+        return Ok(page(&chip.name, &chip.figures()));
+    }
+    if catalog::cluster_ids().contains(&id) {
+        let cluster = catalog::cluster(id).map_err(failure)?;
+        return Ok(page(&cluster.name, &cluster.figures()));
+    }
+    if catalog::recipe_ids().contains(&id) {
+        let recipe = catalog::recipe(id).map_err(failure)?;
+        return Ok(page(&recipe.id, &recipe.figures()));
+    }
+    let ids = [catalog::chip_ids(), catalog::cluster_ids(), catalog::recipe_ids()].concat();
+    let mut problem = Diagnostic::error(
+        "catalog::unknown",
+        format!("no chip, cluster or recipe is called `{id}`"),
+    );
+    problem.hint = Some(nearest(id, ids).map_or_else(
+        || "`supernode catalog list` names them; `supernode model` shows models".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    ));
+    Err(problem.into())
+}
+
+pub fn validate(args: &Validate) -> Answer {
+    let tables: Vec<(String, String)> = if args.rows.is_empty() {
+        ledger::shipped().into_iter().map(|(n, t)| (n.to_owned(), t.to_owned())).collect()
+    } else {
+        let read_one = |path: &String| Ok((path.clone(), read(path, Vec::new())?));
+        args.rows.iter().map(read_one).collect::<Result<_, Failure>>()?
+    };
+    let mut rows = Vec::new();
+    for (file, text) in &tables {
+        let replayed = ledger::replay(file, text)
+            .map_err(|problems| Failure { problems, texts: vec![(file.clone(), text.clone())] })?;
+        rows.extend(replayed.rows);
+    }
+    let summary = ledger::summarize(&rows);
+    let text = match args.format {
+        Format::Text => report::validation_text(&rows, &summary),
+        Format::Json => {
+            let all: String = tables.iter().map(|(_, t)| t.as_str()).collect();
+            let stamp = stamp("supernode.validate/1", &all);
+            json(&report::validation_json(&stamp, &rows, &summary))
+        }
+    };
+    Ok(Done { text, notes: String::new(), yes: true })
+}
+
+fn json(value: &serde_json::Value) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Schema, version, and the hash of the input and of every file of the catalog.
+fn stamp(schema: &'static str, input: &str) -> Stamp {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    hasher.update(input.as_bytes());
+    for kind in [Kind::Chip, Kind::Cluster, Kind::Recipe, Kind::Calibration, Kind::Model] {
+        for (name, text) in catalog::files(kind) {
+            hasher.update(name.as_bytes());
+            hasher.update(text.as_bytes());
+        }
+    }
+    Stamp {
+        schema,
+        version: env!("CARGO_PKG_VERSION"),
+        input_hash: format!("{:032x}", hasher.digest128()),
+    }
+}

@@ -1,0 +1,66 @@
+//! Good input: the lines and keys that users and programs rely on.
+
+use crate::run;
+use serde_json::Value;
+use std::path::Path;
+
+fn answer(arguments: &[&str]) -> String {
+    let output = run(Path::new(env!("CARGO_MANIFEST_DIR")), arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&answer(arguments)).expect("JSON")
+}
+
+#[test]
+fn no_arguments_print_the_sheet() {
+    let sheet = answer(&[]);
+    for line in ["Atlas 950", "step time", "tokens/s", "MFU", "optimizer", "activations", "Days"] {
+        assert!(sheet.contains(line), "no `{line}` in\n{sheet}");
+    }
+    assert_eq!(sheet, answer(&[]), "two runs differ");
+}
+
+#[test]
+fn rehearse_json_has_its_keys_and_ordered_intervals() {
+    let value = json(&["rehearse", "--format", "json"]);
+    assert_eq!(value["schema"], "supernode.rehearse/1");
+    assert_eq!(value["input_hash"].as_str().map(str::len), Some(32));
+    let stages = value["stages"].as_array().expect("stages");
+    assert!(!stages.is_empty());
+    for stage in stages {
+        for key in ["step_s", "tokens_per_s", "mfu_ratio", "days"] {
+            let end = |end: &str| stage[key][end].as_f64().expect("a number");
+            assert!(end("low") <= end("value") && end("value") <= end("high"), "{key}");
+        }
+    }
+}
+
+#[test]
+fn set_changes_the_plan_and_the_hash() {
+    let plain = json(&["rehearse", "--format", "json"]);
+    let set = json(&["rehearse", "--set", "name=\"other\"", "--format", "json"]);
+    assert_eq!(set["scenario"], "other");
+    assert_ne!(plain["input_hash"], set["input_hash"]);
+}
+
+#[test]
+fn v4_pro_has_its_published_parameters() {
+    let value = json(&["model", "deepseek-v4-pro", "--format", "json"]);
+    assert_eq!(value["schema"], "supernode.model/1");
+    let millions = |key: &str| (value["parameters"][key].as_f64().expect(key) / 1e6).round();
+    assert!((millions("total_with_mtp") - 1_598_837.0).abs() < 0.5);
+    assert!((millions("total_main") - 1_572_997.0).abs() < 0.5);
+    assert!((millions("active_without_embedding") - 48_852.0).abs() < 0.5);
+}
+
+#[test]
+fn the_catalog_lists_and_shows() {
+    assert!(answer(&["catalog", "list"]).contains("h100"));
+    let value = json(&["catalog", "show", "h100", "--format", "json"]);
+    assert_eq!(value["schema"], "supernode.catalog/1");
+    assert!(value["figures"].as_object().is_some_and(|f| !f.is_empty()));
+}

@@ -1,0 +1,171 @@
+//! A row's mapping and options to a plan: one vocabulary a column.
+
+use crate::columns::{Fields, number_after};
+use model::Tag;
+use plan::{FullBlocks, Plan, Recompute, Zero};
+use program::{Overlap, Schedule};
+
+/// Words in `recompute` and the tensors they name (Megatron's and MaxText's vocabularies; saving
+/// only products, as `remat_policy minimal` and selective checkpointing of operators do, recomputes
+/// norms and activations).
+const TAG_WORDS: [(&str, &[Tag]); 9] = [
+    ("mla_up_proj", &[Tag::UpProjection]),
+    ("up_proj", &[Tag::UpProjection]),
+    ("layernorm", &[Tag::Norm]),
+    ("moe_act", &[Tag::Activation]),
+    ("mlp", &[Tag::Mlp]),
+    ("attention core", &[Tag::Core]),
+    ("core_attn", &[Tag::Core]),
+    ("minimal", &[Tag::Norm, Tag::Activation]),
+    ("selective activation", &[Tag::Norm, Tag::Activation]),
+];
+
+/// The plan of a row on `chips` ranks.
+pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
+    let zero_text = fields.lower("zero_fsdp");
+    // TPU rows name the tensor axis beside the sharding one.
+    let tensor = match fields.text("TP") {
+        "" => number_after(&zero_text, "tensor ").unwrap_or(1),
+        _ => fields.degree("TP")?,
+    };
+    let (context, pipeline) = (fields.degree("CP")?, fields.degree("PP")?);
+    let (expert, expert_tensor) = (fields.degree("EP")?, fields.degree("ETP")?);
+    let fill = |used: u64, what: &str| {
+        if used > 0 && chips.is_multiple_of(used) {
+            Ok(chips / used)
+        } else {
+            Err(format!("{what} of {used} do not divide {chips} chips"))
+        }
+    };
+    let data = fill(tensor.saturating_mul(context).saturating_mul(pipeline), "TP·CP·PP")?;
+    let expert_data =
+        fill(expert_tensor.saturating_mul(expert).saturating_mul(pipeline), "ETP·EP·PP")?;
+    let zero = zero(&zero_text)?;
+    let shard_group = shard_group(&zero_text).filter(|&g| g > 0 && g < data * context);
+    let vpp_text = fields.lower("VPP");
+    let options = fields.lower("other_opts");
+    let dual = vpp_text.contains("dualpipev") || fields.lower("overlap").contains("dualpipev");
+    let virtual_pipeline = if dual { 1 } else { fields.degree("VPP")? };
+    let graphs = fields.lower("cuda_graph");
+    let notes = format!("{} {options}", fields.lower("notes"));
+    let dispatcher = fields.lower("dispatcher");
+    let mapped = Plan {
+        tensor,
+        context,
+        pipeline,
+        virtual_pipeline,
+        data,
+        expert,
+        expert_tensor,
+        expert_data,
+        sequence_parallel: fields.lower("SP").starts_with("yes") && tensor > 1,
+        zero,
+        shard_group: shard_group.filter(|_| zero != Zero::None),
+        micro_batch: fields.needed("MBS")?,
+        schedule: if dual { Schedule::DualPipeV } else { Schedule::OneFOneB },
+        recompute: recompute(&fields.lower("recompute"))?,
+        overlap: overlap(fields, zero, virtual_pipeline),
+        graphs: graphs.contains("full"),
+        fused_loss: notes.contains("fused cross-entropy") || notes.contains("recipe"),
+        deduplicated_dispatch: dispatcher.contains("hybridep") || dispatcher.contains("deepep"),
+        pipeline_innermost: false,
+        stage_blocks: None,
+    };
+    Ok(mapped)
+}
+
+fn zero(text: &str) -> Result<Zero, String> {
+    let is = |words: &[&str]| words.iter().any(|w| text.contains(w));
+    if text.is_empty() || text.starts_with("none") {
+        Ok(Zero::None)
+    } else if is(&["shard_grad_op", "zero-2"]) {
+        Ok(Zero::Gradients)
+    } else if is(&["fsdp", "zero-3", "full_shard", "full shard"]) {
+        Ok(Zero::Weights)
+    } else if is(&["zero-1", "distributed optimizer", "distributed-optimizer"]) {
+        Ok(Zero::Optimizer)
+    } else {
+        Err(format!("`zero_fsdp` is `{text}`, a word not known"))
+    }
+}
+
+fn shard_group(text: &str) -> Option<u64> {
+    number_after(text, "shard group ").or_else(|| number_after(text, "fsdp "))
+}
+
+fn recompute(text: &str) -> Result<Recompute, String> {
+    let only = |blocks| Ok(Recompute { blocks, tags: Vec::new() });
+    if text.is_empty() || text.starts_with("none") {
+        return only(FullBlocks::None);
+    }
+    let mut tags: Vec<Tag> = TAG_WORDS
+        .iter()
+        .filter(|(word, _)| text.contains(word))
+        .flat_map(|(_, tags)| tags.iter().copied())
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    if let Some(n) = number_after(text, "full block,").or_else(|| number_after(text, "full block"))
+    {
+        return Ok(Recompute { blocks: FullBlocks::PerStage(n), tags });
+    }
+    if text.starts_with("full") || text.contains("policy full") {
+        return only(FullBlocks::All);
+    }
+    if text.starts_with("custom") && text.contains("offloaded") {
+        // Kept tensors live on the host; what is not kept is recomputed.
+        return Ok(Recompute { blocks: FullBlocks::None, tags: vec![Tag::Norm, Tag::Activation] });
+    }
+    if tags.is_empty() {
+        return Err(format!("`recompute` is `{text}`, words not known"));
+    }
+    Ok(Recompute { blocks: FullBlocks::None, tags })
+}
+
+/// What runs beside compute: what the row says, on top of its framework's defaults. Megatron-Bridge,
+/// NeMo and MLPerf's Megatron overlap gradient reduction and parameter gathering; FSDP prefetches;
+/// interleaving overlaps its sends; Megatron-DeepSpeed (vTrain) and 2021's Megatron overlap nothing.
+fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
+    let text = fields.lower("overlap");
+    let source = fields.lower("source_title");
+    let options = fields.lower("other_opts");
+    let says = |words: &[&str]| words.iter().any(|w| text.contains(w) || options.contains(w));
+    let nvidia = ["megatron-bridge", "nemo", "mlperf"].iter().any(|w| source.contains(w));
+    let sharded = zero == Zero::Weights || zero == Zero::Gradients;
+    let default = nvidia || sharded;
+    Overlap {
+        gradient_reduce: (default || says(&["grad-reduce"])) && !says(&["grad-reduce overlap off"]),
+        parameter_gather: default || says(&["param-gather"]),
+        expert: says(&["ep all-to-all overlapped", "ep overlap on", "moe-fb-overlap"]),
+        tensor: says(&["tp comm overlap", "asynctp", "async tp", "mc2", "coc"])
+            && !says(&["tp_comm_overlap false"]),
+        context: nvidia,
+        pipeline: virtual_pipeline > 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_recomputation() {
+        let tags = |text: &str| recompute(text).unwrap().tags;
+        assert_eq!(tags("selective: mla_up_proj+mlp"), [Tag::UpProjection, Tag::Mlp]);
+        assert_eq!(tags("none (recipe)"), []);
+        assert_eq!(recompute("full").unwrap().blocks, FullBlocks::All);
+        assert_eq!(recompute("full block, 5 layers").unwrap().blocks, FullBlocks::PerStage(5));
+        assert!(recompute("some of it").is_err());
+    }
+
+    #[test]
+    fn words_of_sharding() {
+        assert_eq!(zero("none (ddp)"), Ok(Zero::None));
+        assert_eq!(zero("distributed optimizer (zero-1)"), Ok(Zero::Optimizer));
+        assert_eq!(zero("fsdp shard_grad_op"), Ok(Zero::Gradients));
+        assert_eq!(zero("fsdp2 full shard, float8 all-gather"), Ok(Zero::Weights));
+        assert_eq!(shard_group("megatron-fsdp, shard group 8"), Some(8));
+        assert_eq!(shard_group("fsdp 16 x tensor 16 in slice"), Some(16));
+        assert!(zero("somehow").is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! A row's number formats and batch.
+
+use crate::columns::Fields;
+use catalog::{Dtype, Optimizer, Precision, Recipe, Stage};
+use units::{Figure, Origin, Unit};
+
+/// The recipe of a row: AdamW, one stage.
+///
+/// Gradients accumulate in FP32 except under FP16, whose loss scaling keeps them in FP16 (Megatron's
+/// `accumulate_allreduce_grads_in_fp32` goes with BF16).
+pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) -> Recipe {
+    let text = fields.lower("precision");
+    let sixteen = if text.contains("fp16") { Dtype::Fp16 } else { Dtype::Bf16 };
+    let narrow = if text.contains("nvfp4") || text.contains("mxfp4") {
+        Dtype::Fp4
+    } else if text.contains("fp8") || text.contains("float8") {
+        Dtype::Fp8
+    } else {
+        sixteen
+    };
+    let options = fields.lower("other_opts");
+    let attention = if options.contains("fp8 attention") { Dtype::Fp8 } else { sixteen };
+    let moments = if options.contains("bf16 adam moments") { Dtype::Bf16 } else { Dtype::Fp32 };
+    let gradients = if sixteen == Dtype::Fp16 { Dtype::Fp16 } else { Dtype::Fp32 };
+    let exact =
+        |value, unit| Figure::exact(value, unit, Origin::Measured, fields.text("source_title"));
+    let tokens = (sequence * batch) as f64;
+    Recipe {
+        id: "row".to_owned(),
+        model: model.to_owned(),
+        tokens: exact(tokens, Unit::Token),
+        batch_tokens: exact(tokens, Unit::Token),
+        stages: vec![Stage { sequence, share: exact(1.0, Unit::Ratio) }],
+        precision: Precision {
+            linear: narrow,
+            expert: narrow,
+            attention,
+            indexer: sixteen,
+            sensitive: sixteen,
+            head: sixteen,
+            weights: sixteen,
+            gradients,
+            gradient_wire: gradients,
+            master: Dtype::Fp32,
+            moments,
+            activations: sixteen,
+            linear_inputs: if narrow == Dtype::Fp4 { Dtype::Fp8 } else { narrow },
+            expert_inputs: if narrow == Dtype::Fp4 { Dtype::Fp8 } else { narrow },
+            dispatch: sixteen,
+            combine: sixteen,
+        },
+        precision_note: exact(1.0, Unit::Ratio),
+        optimizer: Optimizer::AdamW,
+    }
+}

@@ -1,0 +1,166 @@
+//! A table of measured steps, replayed row by row.
+
+use crate::columns::{Fields, read};
+use crate::machine::cluster;
+use crate::models::architecture;
+use crate::options::plan;
+use crate::recipe::recipe;
+use crate::summary::{Summary, summarize};
+use crate::target::measured;
+use catalog::Kind;
+use diagnostic::Diagnostics;
+use engine::{Machine, interval};
+use plan::{Layout, Shape, lower, memory, violations};
+use units::GIB;
+
+/// A table replayed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ledger {
+    /// Every row of the table, in its order.
+    pub rows: Vec<Row>,
+    /// Its sums.
+    pub summary: Summary,
+}
+
+/// Whether a row could be predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It was.
+    Replayed,
+    /// It was not; the row says why.
+    NotReplayed,
+}
+
+/// One measured step beside its prediction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The table's id.
+    pub row_id: String,
+    /// The table's name.
+    pub family: String,
+    /// Model as printed.
+    pub model: String,
+    /// Accelerator as printed.
+    pub accelerator: String,
+    /// `full`, `mostly (..)` or `partial (..)`.
+    pub complete: String,
+    /// Whether it was replayed.
+    pub status: Status,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Whether kernels measured on this chip were used.
+    pub calibrated: bool,
+    /// Measured step. Seconds.
+    pub measured_step_s: Option<f64>,
+    /// Predicted step. Seconds.
+    pub predicted_step_s: Option<f64>,
+    /// Low end of the prediction. Seconds.
+    pub predicted_low_s: Option<f64>,
+    /// High end. Seconds.
+    pub predicted_high_s: Option<f64>,
+    /// Predicted over measured, less one.
+    pub signed_error: Option<f64>,
+    /// Measured allocator peak. GiB.
+    pub measured_peak_mem_gib: Option<f64>,
+    /// Predicted peak of the fullest rank. GiB.
+    pub predicted_peak_mem_gib: Option<f64>,
+}
+
+impl Row {
+    /// Whether its source states everything.
+    pub fn is_full(&self) -> bool {
+        self.complete.starts_with("full")
+    }
+
+    /// Table and chip, the unit of error.
+    pub fn family_chip(&self) -> String {
+        let chip = self.accelerator.split(' ').next().unwrap_or_default();
+        format!("{} {chip}", self.family)
+    }
+}
+
+/// The tables shipped with the program, `(name, text)`.
+pub fn shipped() -> Vec<(&'static str, &'static str)> {
+    catalog::files(Kind::Measurements).into_iter().filter(|(n, _)| n.ends_with(".csv")).collect()
+}
+
+/// Replays every row of a table.
+///
+/// # Errors
+/// A text that is no such table. A row that cannot be replayed is no error: it says why.
+pub fn replay(file: &str, text: &str) -> Result<Ledger, Diagnostics> {
+    let table = read(file, text)?;
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let family = name.strip_suffix(".csv").unwrap_or(name);
+    let rows: Vec<Row> = table.rows.iter().map(|fields| row(family, fields)).collect();
+    let summary = summarize(&rows);
+    Ok(Ledger { rows, summary })
+}
+
+fn row(family: &str, fields: &Fields) -> Row {
+    let text = |column: &str| fields.text(column).to_owned();
+    let mut row = Row {
+        row_id: text("row_id"),
+        family: family.to_owned(),
+        model: text("model"),
+        accelerator: text("accelerator"),
+        complete: text("complete"),
+        status: Status::NotReplayed,
+        reason: None,
+        calibrated: false,
+        measured_step_s: None,
+        predicted_step_s: None,
+        predicted_low_s: None,
+        predicted_high_s: None,
+        signed_error: None,
+        measured_peak_mem_gib: fields.number("peak_mem_gib").ok().flatten(),
+        predicted_peak_mem_gib: None,
+    };
+    match predict(fields, &mut row) {
+        Ok(()) => row.status = Status::Replayed,
+        Err(reason) => row.reason = Some(reason),
+    }
+    row
+}
+
+fn predict(fields: &Fields, row: &mut Row) -> Result<(), String> {
+    let chips = fields.needed("n_chips")?;
+    let (sequence, batch) = (fields.needed("seq")?, fields.needed("GBS")?);
+    let model = architecture(fields)?;
+    let cluster = cluster(fields)?;
+    if chips > cluster.chips {
+        return Err(format!("{chips} chips; `{}` has {}", cluster.id, cluster.chips));
+    }
+    row.measured_step_s = measured(fields, &model, chips, batch, sequence)?;
+    let recipe = recipe(fields, &model.name, sequence, batch);
+    let plan = plan(fields, chips)?;
+    let broken = violations(&plan, &model, chips, batch, sequence);
+    if let Some(first) = broken.first() {
+        return Err(format!("plan.{}: {}", first.key, first.message));
+    }
+    let shape = Shape::new(&plan, &model, batch, sequence)
+        .ok_or_else(|| "the batch does not divide".to_owned())?;
+    let layout = Layout::new(&plan, &model);
+    let program = lower(&plan, &model, &recipe, &layout, &shape);
+    let named = fields.text("machine");
+    let machine = if catalog::ids(Kind::Calibration).contains(&named) {
+        Machine::with_calibration(cluster, recipe.precision, named)
+    } else {
+        Machine::new(cluster, recipe.precision)
+    }
+    .map_err(|d| d.0[0].message.clone())?;
+    let answer = interval(&program, &machine).step_s;
+    let peak = (0..plan.pipeline)
+        .map(|rank| memory(&plan, &model, &recipe, &layout, &shape, rank).total() / GIB)
+        .fold(0.0, f64::max);
+    row.calibrated = machine.own_calibration;
+    row.predicted_step_s = Some(answer.value);
+    row.predicted_low_s = Some(answer.low);
+    row.predicted_high_s = Some(answer.high);
+    row.predicted_peak_mem_gib = Some(peak);
+    row.signed_error = row.measured_step_s.map(|m| answer.value / m - 1.0);
+    if row.measured_step_s.is_none() {
+        return Err("no step time, token rate or FLOP rate whose convention is known".to_owned());
+    }
+    Ok(())
+}

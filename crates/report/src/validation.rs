@@ -1,0 +1,142 @@
+//! `supernode validate`.
+
+use crate::json::Stamp;
+use crate::table::{aligned, row};
+use ledger::{Row, Status, Summary};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+fn per_cent(v: f64) -> String {
+    format!("{:.1} %", 100.0 * v)
+}
+
+fn signed(v: f64) -> String {
+    format!("{:+.1} %", 100.0 * v)
+}
+
+/// The ledger: a line a row, then the families, then what was not replayed and why.
+pub fn validation_text(rows: &[Row], summary: &Summary) -> String {
+    let mut table = vec![row(["row", "measured", "predicted", "low .. high", "error"])];
+    let seconds = |v: Option<f64>| v.map_or_else(String::new, |v| format!("{v:.4} s"));
+    for r in rows.iter().filter(|r| r.status == Status::Replayed) {
+        let range = match (r.predicted_low_s, r.predicted_high_s) {
+            (Some(low), Some(high)) => format!("{low:.4} .. {high:.4}"),
+            _ => String::new(),
+        };
+        table.push(vec![
+            r.row_id.clone(),
+            seconds(r.measured_step_s),
+            seconds(r.predicted_step_s),
+            range,
+            r.signed_error.map_or_else(String::new, signed),
+        ]);
+    }
+    let mut out = aligned(&table, 1);
+    out.push_str("\nNot replayed\n");
+    for r in rows.iter().filter(|r| r.status == Status::NotReplayed) {
+        let reason = r.reason.as_deref().unwrap_or("no reason");
+        let _ = writeln!(out, "  {}: {reason}", r.row_id);
+    }
+    out.push_str(&summary_text(summary));
+    out
+}
+
+fn summary_text(s: &Summary) -> String {
+    let mut table = vec![row([
+        "family (rows marked full)",
+        "rows",
+        "replayed",
+        "median",
+        "mean",
+        "signed",
+        "worst",
+    ])];
+    for f in &s.families {
+        table.push(vec![
+            f.name.clone(),
+            f.full.to_string(),
+            f.replayed.to_string(),
+            per_cent(f.median_abs_error),
+            per_cent(f.mean_abs_error),
+            signed(f.mean_signed_error),
+            signed(f.worst_error),
+        ]);
+    }
+    let mut out = format!("\n{}", aligned(&table, 1));
+    for (name, (count, median, mean), coverage) in
+        [("calibrated", s.calibrated, s.coverage.0), ("blind", s.blind, s.coverage.1)]
+    {
+        let _ = writeln!(
+            out,
+            "  {name}: {count} rows, median {}, mean {}, measured inside the interval {}",
+            per_cent(median),
+            per_cent(mean),
+            per_cent(coverage)
+        );
+    }
+    let (count, mean, worst) = s.memory;
+    let _ = writeln!(
+        out,
+        "  peak memory: {count} rows, mean {}, worst {}",
+        per_cent(mean),
+        per_cent(worst)
+    );
+    let _ = writeln!(
+        out,
+        "  {} of {} full rows replayed, {} rows in all",
+        s.full_replayed, s.full, s.rows
+    );
+    out
+}
+
+/// The same as JSON, schema `supernode.validate/1`.
+pub fn validation_json(stamp: &Stamp, rows: &[Row], s: &Summary) -> Value {
+    let list: Vec<Value> = rows
+        .iter()
+        .map(|r| {
+            json!({
+                "row_id": r.row_id,
+                "family": r.family,
+                "accelerator": r.accelerator,
+                "status": if r.status == Status::Replayed { "replayed" } else { "not_replayed" },
+                "reason": r.reason,
+                "calibrated": r.calibrated,
+                "measured_step_s": r.measured_step_s,
+                "predicted_step_s": r.predicted_step_s,
+                "predicted_low_s": r.predicted_low_s,
+                "predicted_high_s": r.predicted_high_s,
+                "signed_error": r.signed_error,
+                "measured_peak_mem_gib": r.measured_peak_mem_gib,
+                "predicted_peak_mem_gib": r.predicted_peak_mem_gib,
+            })
+        })
+        .collect();
+    let families: Vec<Value> = s
+        .families
+        .iter()
+        .map(|f| {
+            json!({
+                "family": f.name, "full_rows": f.full, "replayed_rows": f.replayed,
+                "median_abs_error": f.median_abs_error, "mean_abs_error": f.mean_abs_error,
+                "mean_signed_error": f.mean_signed_error, "worst_error": f.worst_error,
+            })
+        })
+        .collect();
+    let group = |(count, median, mean): (usize, f64, f64), coverage: f64| {
+        json!({
+            "rows": count, "median_abs_error": median, "mean_abs_error": mean,
+            "interval_coverage": coverage,
+        })
+    };
+    let (count, mean, worst) = s.memory;
+    stamp.on(json!({
+        "rows": list,
+        "summary": {
+            "rows": s.rows, "full_rows": s.full, "full_rows_replayed": s.full_replayed,
+            "families": families,
+            "calibrated": group(s.calibrated, s.coverage.0),
+            "blind": group(s.blind, s.coverage.1),
+            "memory": { "rows": count, "mean_abs_error": mean, "worst_abs_error": worst },
+        },
+    }))
+}
