@@ -1,16 +1,29 @@
-//! Project tasks: `cargo xtask TASK`.
+//! Project tasks: `cargo xtask ci | codegen | tidy`, and `calibrate` with its feature.
 
+#[cfg(feature = "calibrate")]
 mod calibrate;
+mod ci;
+mod codegen;
+mod tidy;
 
 use anyhow::{Result, bail};
-use std::path::Path;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["calibrate", folder] => {
-            calibrate::run(Path::new(folder), Path::new("catalog/calibrations"))
+        ["ci"] => ci::run(),
+        ["codegen"] => codegen::run(false),
+        ["codegen", "--check"] => codegen::run(true),
+        ["tidy"] => tidy::run(),
+        #[cfg(feature = "calibrate")]
+        ["calibrate", folder] => calibrate::run(
+            std::path::Path::new(folder),
+            std::path::Path::new("catalog/calibrations"),
+        ),
+        #[cfg(not(feature = "calibrate"))]
+        ["calibrate", _] => {
+            bail!("run `cargo run -p xtask --features calibrate -- calibrate FOLDER`")
         }
-        _ => bail!("usage: cargo xtask calibrate FOLDER"),
+        _ => bail!("usage: cargo xtask ci | codegen [--check] | tidy | calibrate FOLDER"),
     }
 }

@@ -143,7 +143,8 @@ fn schedule(plan: &Plan, batch_sequences: u64, found: &mut Vec<Violation>) {
 fn stages(plan: &Plan, model: &Architecture, found: &mut Vec<Violation>) {
     let blocks = (model.layers.len() + model.mtp.len()) as u64;
     let stages = plan.stages();
-    if stages > blocks {
+    // The first stage may hold the embedding alone, the last the head alone.
+    if stages > blocks + 2 {
         push(
             found,
             "pipeline",
@@ -153,13 +154,14 @@ fn stages(plan: &Plan, model: &Architecture, found: &mut Vec<Violation>) {
     }
     if let Some(cut) = &plan.stage_blocks {
         let sum: u64 = cut.iter().sum();
-        if cut.len() as u64 != stages || sum != blocks || cut.contains(&0) {
+        let inner = cut.get(1..cut.len().saturating_sub(1)).unwrap_or_default();
+        if cut.len() as u64 != stages || sum != blocks || inner.contains(&0) {
             push(
                 found,
                 "stage_blocks",
                 format!(
                     "{} stages holding {sum} blocks; the plan has {stages} stages and the model \
-                     {blocks} blocks, at least one on each stage",
+                     {blocks} blocks, at least one on each stage between the ends",
                     cut.len()
                 ),
                 None,

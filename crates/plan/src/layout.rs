@@ -111,5 +111,6 @@ mod tests {
         assert_eq!(even(5, 4), [1, 2, 1, 1]);
         assert_eq!(even(3, 1), [3]);
         assert_eq!(even(3, 2), [2, 1]);
+        assert_eq!(even(2, 4), [0, 1, 1, 0]);
     }
 }

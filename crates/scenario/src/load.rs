@@ -250,8 +250,9 @@ fn jobs(
             let batch_sequences = batch_of(reader, recipe, stage, batch, base_span)?;
             let found = plan::violations(&plan, model, ranks, batch_sequences, stage.sequence);
             let legal = found.is_empty();
-            let span = own.map_or(base_span, |s| &s.span);
+            let header = own.map_or(base_span, |s| &s.span);
             for violation in found {
+                let span = table.span_of(violation.key).unwrap_or(header);
                 let stage_text = if own.is_some() || violation.message.contains("sequence") {
                     format!(" (stage of {} tokens)", stage.sequence)
                 } else {

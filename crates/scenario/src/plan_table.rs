@@ -5,6 +5,7 @@ use diagnostic::{Diagnostic, nearest};
 use model::Tag;
 use plan::{FullBlocks, Plan, Recompute, Zero};
 use program::{Overlap, Schedule};
+use std::ops::Range;
 
 /// What a `[plan]` table says; a stage's table is laid over the scenario's.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct PlanTable {
     deduplicated_dispatch: Option<bool>,
     pipeline_innermost: Option<bool>,
     stage_blocks: Option<Vec<u64>>,
+    /// Where each key's value stands, also of one that could not be read.
+    spans: Vec<(String, Range<usize>)>,
 }
 
 /// Keys without which a plan means nothing.
@@ -92,23 +95,19 @@ impl PlanTable {
             read.stage_blocks =
                 items.and_then(|list| list.into_iter().map(Item::into_u64).collect());
         }
+        read.spans = table.keys().into_iter().map(|k| (k.clone(), table.span_of(&k))).collect();
         table.finish();
         read
     }
 
+    /// Where the value of `key` stands, if the table has it.
+    pub(crate) fn span_of(&self, key: &str) -> Option<&Range<usize>> {
+        self.spans.iter().find(|(k, _)| k == key).map(|(_, span)| span)
+    }
+
     /// Which required keys are absent.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
-        let there = [
-            self.tensor.is_some(),
-            self.context.is_some(),
-            self.pipeline.is_some(),
-            self.expert.is_some(),
-            self.zero.is_some(),
-            self.micro_batch.is_some(),
-            self.schedule.is_some(),
-            self.recompute.is_some(),
-        ];
-        REQUIRED.into_iter().zip(there).filter(|(_, t)| !t).map(|(k, _)| k).collect()
+        REQUIRED.into_iter().filter(|key| self.span_of(key).is_none()).collect()
     }
 
     /// `over` where it says something, else `self`.
@@ -139,6 +138,7 @@ impl PlanTable {
             deduplicated_dispatch: over.deduplicated_dispatch.or(self.deduplicated_dispatch),
             pipeline_innermost: over.pipeline_innermost.or(self.pipeline_innermost),
             stage_blocks: over.stage_blocks.clone().or_else(|| self.stage_blocks.clone()),
+            spans: over.spans.iter().chain(&self.spans).cloned().collect(),
         }
     }
 
