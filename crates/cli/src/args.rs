@@ -68,7 +68,8 @@ pub struct Rehearse {
 #[derive(Args, Debug)]
 pub struct Model {
     /// A model of the catalog, or a path to an HF config.json
-    pub model: String,
+    #[arg(value_name = "MODEL")]
+    pub name: String,
     /// Sequence length in tokens; may be repeated
     #[arg(long = "seq", value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub seq: Vec<u64>,

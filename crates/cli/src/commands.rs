@@ -79,14 +79,13 @@ fn read(path: &str, ids: Vec<&'static str>) -> Result<String, Failure> {
 }
 
 pub fn model(args: &Model) -> Answer {
-    let id = &args.model;
-    let (name, file, text) = match catalog::text(Kind::Model, id) {
-        Some(text) => (id.clone(), format!("catalog/models/{id}.json"), text.to_owned()),
-        None => {
-            let stem = id.rsplit('/').find(|p| *p != "config.json").unwrap_or(id);
-            let stem = stem.strip_suffix(".json").unwrap_or(stem);
-            (stem.to_owned(), id.clone(), read(id, catalog::model_ids())?)
-        }
+    let id = &args.name;
+    let (name, file, text) = if let Some(text) = catalog::text(Kind::Model, id) {
+        (id.clone(), format!("catalog/models/{id}.json"), text.to_owned())
+    } else {
+        let stem = id.rsplit('/').find(|p| *p != "config.json").unwrap_or(id);
+        let stem = stem.strip_suffix(".json").unwrap_or(stem);
+        (stem.to_owned(), id.clone(), read(id, catalog::model_ids())?)
     };
     let model = model::parse_config(&name, &file, &text)
         .map_err(|problems| Failure { problems, texts: vec![(file.clone(), text.clone())] })?;

@@ -121,7 +121,7 @@ fn even_share(size: u64, below: u64, ranks: u64) -> u64 {
     let mut share = most;
     // Below half of the level, leaving chips idle costs more than an uneven job.
     while share * 2 > most {
-        if ranks % share == 0 {
+        if ranks.is_multiple_of(share) {
             return share;
         }
         share -= below;

@@ -4,6 +4,7 @@ use crate::calibration::Calibration;
 use crate::parse::parse_calibration;
 use catalog::{Chip, Dtype, Kind};
 use diagnostic::{Diagnostic, Diagnostics, nearest};
+use std::sync::LazyLock;
 use units::{Figure, Origin, Unit};
 
 /// How far a calibration can be trusted for the chip it was chosen for.
@@ -38,8 +39,12 @@ pub fn calibration(id: &str) -> Result<Calibration, Diagnostics> {
 /// # Errors
 /// What is wrong with the files.
 pub fn calibrations() -> Result<Vec<Calibration>, Diagnostics> {
-    catalog::ids(Kind::Calibration).into_iter().map(calibration).collect()
+    ALL.clone()
 }
+
+/// Parsed once: the texts are built in, so the value is a constant.
+static ALL: LazyLock<Result<Vec<Calibration>, Diagnostics>> =
+    LazyLock::new(|| catalog::ids(Kind::Calibration).into_iter().map(calibration).collect());
 
 /// The chip's own calibration or that of its nearest relative.
 ///
@@ -51,10 +56,11 @@ pub fn calibrations() -> Result<Vec<Calibration>, Diagnostics> {
 /// # Errors
 /// A family without any calibration, or what is wrong with the files.
 pub fn for_chip(chip: &Chip) -> Result<(Calibration, Borrowed), Diagnostics> {
-    let all: Vec<_> = calibrations()?.into_iter().filter(|c| !c.machine).collect();
+    let all = ALL.as_ref().map_err(Clone::clone)?;
+    let all: Vec<&Calibration> = all.iter().filter(|c| !c.machine).collect();
     if let Some(own) = all.iter().find(|c| c.chip == chip.id) {
         let borrowed = Borrowed { own: true, factor: own.range.clone() };
-        return Ok((own.clone(), borrowed));
+        return Ok(((*own).clone(), borrowed));
     }
     let named = all
         .iter()
@@ -74,7 +80,7 @@ pub fn for_chip(chip: &Chip) -> Result<(Calibration, Borrowed), Diagnostics> {
         .hint("add a file to catalog/calibrations whose `family` or `relatives` name it")
         .into());
     };
-    Ok((relative.clone(), Borrowed { own: false, factor: widened(chip, relative) }))
+    Ok(((*relative).clone(), Borrowed { own: false, factor: widened(chip, relative) }))
 }
 
 fn begins(chip: &Chip, relative: &str) -> Option<usize> {

@@ -61,9 +61,12 @@ impl Layout {
                     .by_ref()
                     .take(count)
                     .enumerate()
-                    .map(|(i, (layer, is_mtp))| match is_mtp {
-                        false => Block::Layer { layer, full: i < full },
-                        true => Block::Mtp { layer, full: i < full },
+                    .map(|(i, (layer, is_mtp))| {
+                        if is_mtp {
+                            Block::Mtp { layer, full: i < full }
+                        } else {
+                            Block::Layer { layer, full: i < full }
+                        }
                     })
                     .collect()
             })

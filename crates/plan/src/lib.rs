@@ -25,6 +25,7 @@ use program::{Group, Overlap, Schedule};
 /// Degrees follow Megatron: the attention grid is `tensor · context · data · pipeline`, the expert
 /// grid `expert_tensor · expert · expert_data · pipeline`, both all of the job's ranks.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, as launchers have them")]
 pub struct Plan {
     /// tp
     pub tensor: u64,

@@ -211,10 +211,11 @@ fn intern<T: PartialEq>(list: &mut Vec<T>, item: T) -> u32 {
 fn layer_name(layer: &Layer) -> String {
     use model::Attention;
     let attention = match layer.attention {
-        Attention::Grouped { window: Some(_), .. } => "window",
+        Attention::Grouped { window: Some(_), .. } | Attention::Compressed { ratio: 0, .. } => {
+            "window"
+        }
         Attention::Grouped { .. } => "grouped",
         Attention::Latent { .. } => "latent",
-        Attention::Compressed { ratio: 0, .. } => "window",
         Attention::Compressed { indexer: Some(_), .. } => "csa",
         Attention::Compressed { .. } => "hca",
     };

@@ -79,7 +79,7 @@ fn every_violation_is_reported_at_once() {
 }
 
 fn weights_of_all_ranks(plan: &Plan, model: &Architecture, recipe: &Recipe) -> f64 {
-    let shape = Shape::new(plan, model, 15_360, 4096).unwrap();
+    let shape = Shape::new(plan, model, 15_360, 4096).expect("the batch divides");
     let layout = Layout::new(plan, model);
     (0..plan.pipeline).map(|r| memory(plan, model, recipe, &layout, &shape, r).weights).sum()
 }

@@ -37,8 +37,8 @@ fn head(scenario: &Scenario, stage: &StageAnswer) -> String {
     let plan = &stage.job.plan;
     let chip = &scenario.cluster.chip;
     format!(
-        "{}\n  {} x {} on {}\n  tp {} cp {} pp {} vpp {} dp {} | ep {} etp {} edp {} | {} | \
-         {} sequences x {} tokens, {} micro-batches of {}\n",
+        "{}\n  {} x {} on {}\n  tp {} cp {} pp {} vpp {} dp {}, ep {} etp {} edp {}, {}; \
+         {} x {} tokens, {} micro-batches of {}\n",
         scenario.name,
         scenario.ranks,
         chip.name,
@@ -72,8 +72,8 @@ fn answer(stage: &StageAnswer) -> String {
     let rows = vec![
         line("step time", span(&stage.step_s, format_seconds), ""),
         line("tokens/s", span(&stage.tokens_per_s, |v| format!("{:.3} M", v / 1e6)), ""),
-        line("per chip", span(&stage.flops_per_chip, flops), "model FLOPs"),
-        line("MFU", span(&stage.mfu, per_cent), "causal attention, no recompute, of BF16 peak"),
+        line("per chip", span(&stage.flops_per_chip, flops), ""),
+        line("MFU", span(&stage.mfu, per_cent), "model FLOPs, causal, of BF16 peak"),
     ];
     format!("\n{}", aligned(&rows, 4))
 }
@@ -196,7 +196,7 @@ fn days(scenario: &Scenario, rehearsal: &Rehearsal) -> String {
 }
 
 fn drivers(stage: &StageAnswer) -> String {
-    let mut rows = vec![row(["figure", "value", "step at low .. high end", "origin"])];
+    let mut rows = vec![row(["figure", "value", "step at the ends", "origin"])];
     for driver in stage.drivers.iter().take(5) {
         let ends = [driver.step_at_low_s, driver.step_at_high_s].map(format_seconds).join(" .. ");
         let origin = driver.figure.origin.word().to_owned();
