@@ -1,7 +1,7 @@
 //! `catalog/chips/*.toml` to [`Chip`].
 
 use crate::embedded::{Kind, text, unknown_id};
-use crate::figure::{NOT_NEGATIVE, POSITIVE, SHARE};
+use crate::figure::{POSITIVE, SHARE};
 use crate::toml_reader::{Reader, Table};
 use crate::types::{Chip, Dtype};
 use diagnostic::{Diagnostic, Diagnostics};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use units::{Figure, Unit};
 
 /// Families a chip can belong to; each has a calibration to borrow from.
-const FAMILIES: [(&str, &str); 5] = [
+pub(crate) const FAMILIES: [(&str, &str); 5] = [
     ("ascend", "ascend"),
     ("ampere", "ampere"),
     ("hopper", "hopper"),
@@ -63,7 +63,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Chip> {
     let vector = root.take_figure("vector", Unit::FlopPerSecond, &POSITIVE);
     let memory = root.take_figure("memory", Unit::Byte, &POSITIVE);
     let memory_bandwidth = root.take_figure("memory_bandwidth", Unit::BytePerSecond, &POSITIVE);
-    let launch = root.take_figure("launch", Unit::Second, &NOT_NEGATIVE);
+    let sustained = root.take_figure("sustained", Unit::Ratio, &SHARE);
     let communication_cores = root.take_figure("communication_cores", Unit::Ratio, &SHARE);
     let power = optional_figure(&mut root, "power", Unit::Watt);
     let price = optional_figure(&mut root, "price", Unit::Usd);
@@ -78,7 +78,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Chip> {
         vector: vector?,
         memory: memory?,
         memory_bandwidth: memory_bandwidth?,
-        launch: launch?,
+        sustained: sustained?,
         communication_cores: communication_cores?,
         power,
         price,

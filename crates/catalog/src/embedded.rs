@@ -17,6 +17,8 @@ pub enum Kind {
     Recipe,
     /// `catalog/calibrations/*`.
     Calibration,
+    /// `catalog/stacks/*.toml`.
+    Stack,
     /// `catalog/models/*.json`.
     Model,
     /// `catalog/measurements/*.csv`.
@@ -33,6 +35,7 @@ impl Kind {
             Self::Cluster => "cluster",
             Self::Recipe => "recipe",
             Self::Calibration => "calibration",
+            Self::Stack => "stack",
             Self::Model => "model",
             Self::Measurements => "measurements",
             Self::Scenario => "scenario",
@@ -45,6 +48,7 @@ impl Kind {
             Self::Cluster => CATALOG.get_dir("clusters"),
             Self::Recipe => CATALOG.get_dir("recipes"),
             Self::Calibration => CATALOG.get_dir("calibrations"),
+            Self::Stack => CATALOG.get_dir("stacks"),
             Self::Model => CATALOG.get_dir("models"),
             Self::Measurements => CATALOG.get_dir("measurements"),
             Self::Scenario => Some(&SCENARIOS),

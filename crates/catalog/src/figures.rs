@@ -2,6 +2,7 @@
 //!
 //! Paths: `chip.matrix.fp8`, `chip.memory`, `level.rack.bandwidth`, `recipe.stage.4096.share`.
 
+use crate::stack::Stack;
 use crate::types::{Chip, Cluster, Level, Recipe};
 use units::Figure;
 
@@ -15,13 +16,13 @@ impl Chip {
     pub fn figures(&self) -> Vec<(String, &Figure)> {
         let mut all: Vec<_> =
             self.matrix.iter().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
-        let [vector, memory, bandwidth, launch, cores, power, price, rental] = CHIP_PATHS;
+        let [vector, memory, bandwidth, sustained, cores, power, price, rental] = CHIP_PATHS;
         all.extend(
             [
                 (vector, Some(&self.vector)),
                 (memory, Some(&self.memory)),
                 (bandwidth, Some(&self.memory_bandwidth)),
-                (launch, Some(&self.launch)),
+                (sustained, Some(&self.sustained)),
                 (cores, Some(&self.communication_cores)),
                 (power, self.power.as_ref()),
                 (price, self.price.as_ref()),
@@ -37,13 +38,13 @@ impl Chip {
     pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
         let mut all: Vec<_> =
             self.matrix.iter_mut().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
-        let [vector, memory, bandwidth, launch, cores, power, price, rental] = CHIP_PATHS;
+        let [vector, memory, bandwidth, sustained, cores, power, price, rental] = CHIP_PATHS;
         all.extend(
             [
                 (vector, Some(&mut self.vector)),
                 (memory, Some(&mut self.memory)),
                 (bandwidth, Some(&mut self.memory_bandwidth)),
-                (launch, Some(&mut self.launch)),
+                (sustained, Some(&mut self.sustained)),
                 (cores, Some(&mut self.communication_cores)),
                 (power, self.power.as_mut()),
                 (price, self.price.as_mut()),
@@ -61,7 +62,7 @@ const CHIP_PATHS: [&str; 8] = [
     "chip.vector",
     "chip.memory",
     "chip.memory_bandwidth",
-    "chip.launch",
+    "chip.sustained",
     "chip.communication_cores",
     "chip.power",
     "chip.price",
@@ -129,6 +130,34 @@ impl Recipe {
             all.push((format!("recipe.stage.{}.share", stage.sequence), &mut stage.share));
         }
         all.push(("recipe.precision".to_owned(), &mut self.precision_note));
+        all
+    }
+}
+
+impl Stack {
+    /// Every figure with its path.
+    pub fn figures(&self) -> Vec<(String, &Figure)> {
+        let mut all = vec![
+            ("stack.launch".to_owned(), &self.launch),
+            ("stack.collective_launch".to_owned(), &self.collective_launch),
+            ("stack.traffic".to_owned(), &self.traffic),
+            ("stack.gradient_bytes".to_owned(), &self.gradient_bytes),
+            ("stack.step".to_owned(), &self.step),
+        ];
+        all.extend(self.attention.iter().map(|(f, s)| (format!("stack.attention.{f}"), s)));
+        all
+    }
+
+    /// The same figures in the same order, to be changed in place.
+    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
+        let mut all = vec![
+            ("stack.launch".to_owned(), &mut self.launch),
+            ("stack.collective_launch".to_owned(), &mut self.collective_launch),
+            ("stack.traffic".to_owned(), &mut self.traffic),
+            ("stack.gradient_bytes".to_owned(), &mut self.gradient_bytes),
+            ("stack.step".to_owned(), &mut self.step),
+        ];
+        all.extend(self.attention.iter_mut().map(|(f, s)| (format!("stack.attention.{f}"), s)));
         all
     }
 }

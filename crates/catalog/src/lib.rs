@@ -12,6 +12,7 @@ pub mod figure;
 mod figures;
 mod recipe;
 mod source;
+mod stack;
 pub mod toml_reader;
 mod types;
 
@@ -22,4 +23,5 @@ pub use embedded::{
 };
 pub use recipe::{parse_recipe, recipe};
 pub use source::{Source, cited, source, source_keys};
+pub use stack::{Stack, parse_stack, stack, stack_for};
 pub use types::{Chip, Cluster, Dtype, Level, Optimizer, Precision, Recipe, Stage, Wiring};

@@ -70,8 +70,9 @@ pub struct Chip {
     pub memory: Figure,
     /// HBM bandwidth. Bytes/s.
     pub memory_bandwidth: Figure,
-    /// Fixed time of one operator on a busy queue. Seconds.
-    pub launch: Figure,
+    /// Share of the matrix rate of kernels measured one at a time that is kept when they follow each
+    /// other for minutes: clocks fall at the power limit.
+    pub sustained: Figure,
     /// Share of the matrix and vector units that communication kernels occupy while they overlap
     /// with compute (0 where an engine does it).
     pub communication_cores: Figure,

@@ -212,7 +212,9 @@ fn rank_time(
 ) -> Rank {
     let rules = Rules {
         overlap: program.overlap,
-        graphs: program.graphs,
+        launch: kernel::Launch { graphs: program.graphs, host_s: machine.stack.launch.value },
+        tensor_slices: program.group(model::Axis::Tensor).size as f64,
+        collective_s: machine.stack.collective_launch.value,
         cores: machine.cluster.chip.communication_cores.value,
     };
     let chunks = class.chunks.len() as f64;
@@ -245,7 +247,7 @@ fn rank_time(
     let first_forward = f.seconds() * passes;
     let (exchange_s, exchange_hidden_s) =
         finish_exchanges(&class.finish, placed, &rules, last_backward, first_forward);
-    let optimizer_s = optimizer(&class.finish, machine);
+    let optimizer_s = optimizer(&class.finish, machine) + machine.stack.step.value;
     Rank {
         run: sum,
         phases: Phases {

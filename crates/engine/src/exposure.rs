@@ -45,7 +45,11 @@ impl Run {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub overlap: Overlap,
-    pub graphs: bool,
+    pub launch: kernel::Launch,
+    /// Time of the host to start one collective. Seconds.
+    pub collective_s: f64,
+    /// Ranks of a tensor-parallel group: an overlapped collective runs in as many slices.
+    pub tensor_slices: f64,
     /// Share of the cores that communication kernels take.
     pub cores: f64,
 }
@@ -57,11 +61,7 @@ pub(crate) fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
     for pass in passes {
         sum.add(pass, 1.0);
     }
-    let mut run = Run {
-        by_class: sum.by_class,
-        host_gap: sum.cost.elapsed(kernel::Launch { graphs: rules.graphs }) - sum.cost.seconds,
-        ..Run::default()
-    };
+    let mut run = Run { by_class: sum.by_class, ..Run::default() };
     let products = [Class::Projection, Class::FeedForward, Class::Head];
     let hides: [(CommAxis, bool, f64); 4] = [
         (CommAxis::Tensor, rules.overlap.tensor, of(&sum, &products)),
@@ -74,13 +74,26 @@ pub(crate) fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
     for (axis, allowed, beside) in hides {
         let comm = sum.comm[axis as usize];
         let window = if allowed { beside.min(free) } else { 0.0 };
-        let (hidden, slow) = behind(comm, window, rules.cores);
+        // The first slice has no product before it to run behind.
+        let slices = if axis == CommAxis::Tensor { rules.tensor_slices } else { f64::INFINITY };
+        let (hidden, slow) = behind(comm * (1.0 - 1.0 / slices), window, rules.cores);
         free -= hidden;
         run.hidden[axis as usize] = hidden;
         run.exposed[axis as usize] = comm - hidden;
         run.contention += slow;
     }
+    run.host_gap = host_gap(&sum, rules, run.seconds());
     run
+}
+
+/// How much longer the host needs to launch a pass's kernels and collectives than the device to run
+/// them: the host does not wait for exposed communication either, so it is compared with the whole.
+fn host_gap(sum: &PassTime, rules: &Rules, device_s: f64) -> f64 {
+    if rules.launch.graphs {
+        return 0.0;
+    }
+    let host_s = sum.cost.launches * rules.launch.host_s + sum.collectives * rules.collective_s;
+    (host_s - device_s).max(0.0)
 }
 
 /// Communication of `comm` seconds beside a window of compute: how much hides, and how much longer

@@ -1,6 +1,6 @@
 //! What a program runs on.
 
-use catalog::{Cluster, Precision};
+use catalog::{Cluster, Precision, Stack};
 use kernel::Calibration;
 use units::{Figure, Origin, Unit};
 
@@ -15,22 +15,27 @@ pub struct Machine {
     pub kernel_time: Figure,
     /// Whether the calibration was measured on this chip.
     pub own_calibration: bool,
+    /// What the training framework adds to its kernels.
+    pub stack: Stack,
     /// Number formats.
     pub precision: Precision,
 }
 
 impl Machine {
-    /// The machine of `cluster` with its chip's own calibration or the nearest relative's.
+    /// The machine of `cluster` with its chip's own calibration or the nearest relative's, and its
+    /// family's usual software stack.
     ///
     /// # Errors
-    /// No calibration serves the chip.
+    /// No calibration or no stack serves the chip.
     pub fn new(cluster: Cluster, precision: Precision) -> Result<Self, diagnostic::Diagnostics> {
         let (calibration, borrowed) = kernel::for_chip(&cluster.chip)?;
+        let stack = catalog::stack_for(&cluster.chip.family)?;
         Ok(Self {
             cluster,
             calibration,
             kernel_time: borrowed.factor,
             own_calibration: borrowed.own,
+            stack,
             precision,
         })
     }
@@ -53,12 +58,25 @@ impl Machine {
             calibration.range.source.clone(),
         );
         let own_calibration = calibration.chip == cluster.chip.id;
-        Ok(Self { cluster, calibration, kernel_time, own_calibration, precision })
+        let stack = catalog::stack_for(&cluster.chip.family)?;
+        Ok(Self { cluster, calibration, kernel_time, own_calibration, stack, precision })
+    }
+
+    /// The same machine under another software stack.
+    #[must_use]
+    pub fn with_stack(self, stack: Stack) -> Self {
+        Self { stack, ..self }
+    }
+
+    /// Speed of the stack's fused attention over the calibration's.
+    pub fn attention_share(&self) -> f64 {
+        self.stack.attention.get(&self.cluster.chip.family).map_or(1.0, |f| f.value)
     }
 
     /// Every figure the answer depends on, by path.
     pub fn figures(&self) -> Vec<(String, &Figure)> {
         let mut all = self.cluster.figures();
+        all.extend(self.stack.figures());
         all.push(("calibration.kernel_time".into(), &self.kernel_time));
         all.push(("calibration.memory_efficiency".into(), &self.calibration.memory.efficiency));
         all.push(("calibration.backward_attention".into(), &self.calibration.backward.attention));
@@ -68,6 +86,7 @@ impl Machine {
     /// The same, to be set to an end of its range.
     pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
         let mut all = self.cluster.figures_mut();
+        all.extend(self.stack.figures_mut());
         all.push(("calibration.kernel_time".into(), &mut self.kernel_time));
         all.push(("calibration.memory_efficiency".into(), &mut self.calibration.memory.efficiency));
         all.push((

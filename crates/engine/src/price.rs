@@ -2,8 +2,8 @@
 
 use crate::machine::Machine;
 use fabric::{Fabric, MAX_LEVELS, Span};
-use kernel::{Cost, data_gradient, forward, weight_gradient};
-use model::{Axis, Class, Collective, Exchange, Operator, Role};
+use kernel::{Cost, casts, data_gradient, forward, weight_gradient};
+use model::{Axis, Class, Collective, Exchange, Operator, Role, Work};
 use program::{Gathered, Program, Segment, StepRef};
 
 /// Communication inside a pass, by what it serves.
@@ -39,6 +39,8 @@ pub struct PassTime {
     pub by_class: [f64; CLASSES],
     /// Communication by [`CommAxis`]. Seconds.
     pub comm: [f64; 4],
+    /// Collectives the host starts.
+    pub collectives: f64,
 }
 
 impl PassTime {
@@ -51,6 +53,12 @@ impl PassTime {
         for (mine, theirs) in self.comm.iter_mut().zip(other.comm) {
             *mine += theirs * times;
         }
+        self.collectives += other.collectives * times;
+    }
+
+    fn exchange(&mut self, axis: CommAxis, seconds: f64) {
+        self.comm[axis as usize] += seconds;
+        self.collectives += if seconds > 0.0 { 1.0 } else { 0.0 };
     }
 
     fn compute(&mut self, cost: Cost, class: Class) {
@@ -94,12 +102,13 @@ pub struct Prices {
 /// A machine's fabric with the program's groups laid on it.
 pub(crate) struct Placed<'a> {
     program: &'a Program,
+    machine: &'a Machine,
     fabric: Fabric,
 }
 
 impl<'a> Placed<'a> {
-    pub(crate) fn new(program: &'a Program, machine: &Machine) -> Self {
-        Self { program, fabric: Fabric::new(&machine.cluster, program.ranks) }
+    pub(crate) fn new(program: &'a Program, machine: &'a Machine) -> Self {
+        Self { program, machine, fabric: Fabric::new(&machine.cluster, program.ranks) }
     }
 
     /// Seconds of one collective; 0 in a group of one or for no bytes.
@@ -110,7 +119,41 @@ impl<'a> Placed<'a> {
         let group = self.program.group(axis);
         let span = self.fabric.span(group.stride, group.size);
         let copies = self.copies(axis, &span);
-        collective::cost(&self.fabric, &span, operation, bytes, &copies).map_or(0.0, |c| c.seconds)
+        self.measured(&span, operation, bytes, &copies).unwrap_or_else(|| {
+            let cost = collective::cost(&self.fabric, &span, operation, bytes, &copies);
+            cost.map_or(0.0, |c| c.seconds)
+        })
+    }
+
+    /// Time from the calibration's curves, for a group inside the innermost level. A group larger
+    /// than any measured takes the measured time of the nearest, times what the algorithm's formula
+    /// says the larger one takes longer.
+    fn measured(
+        &self,
+        span: &Span,
+        operation: Collective,
+        bytes: f64,
+        copies: &[f64; MAX_LEVELS],
+    ) -> Option<f64> {
+        if span.outermost() != Some(0) {
+            return None;
+        }
+        let calibration = &self.machine.calibration;
+        let curve = calibration.curves.iter().find(|c| c.operation == operation)?;
+        let members = span.size();
+        let near = curve.nearest(members);
+        // The curve's links against this machine's: what of the level's bandwidth is known to be
+        // uncertain moves the measured part too.
+        let level = self.machine.cluster.levels.first()?;
+        let seconds = curve.seconds(near, bytes, calibration.peaks.link / level.bandwidth.value);
+        if near == members {
+            return Some(seconds);
+        }
+        let formula = |n| {
+            let span = self.fabric.span(1, n);
+            collective::cost(&self.fabric, &span, operation, bytes, copies).map(|c| c.seconds)
+        };
+        Some(seconds * formula(members)? / formula(near)?)
     }
 
     fn copies(&self, axis: Axis, span: &Span) -> [f64; MAX_LEVELS] {
@@ -155,11 +198,45 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
 fn operator_costs(operator: &Operator, machine: &Machine) -> [Cost; 3] {
     let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
     let dtype = role_dtype(machine, operator.role);
-    let factor = machine.kernel_time.value;
-    [forward, data_gradient, weight_gradient].map(|pass| {
+    let factor = machine.kernel_time.value * stack_factor(operator, machine);
+    let [cast_in, cast_out] = casts(chip, calibration, &operator.work, dtype);
+    let mut costs = [forward, data_gradient, weight_gradient].map(|pass| {
         let cost = pass(chip, calibration, &operator.work, dtype, operator.launches);
         Cost { seconds: cost.seconds * factor, ..cost }
-    })
+    });
+    costs[0] = costs[0] + cast_in;
+    costs[1] = costs[1] + cast_out;
+    costs[2] = costs[2] + accumulation(operator, machine);
+    costs
+}
+
+/// Adding a product's weight gradient to its accumulator, where the stack does so in a kernel of its
+/// own.
+fn accumulation(operator: &Operator, machine: &Machine) -> Cost {
+    let weights = match operator.work {
+        Work::Gemm { n, k, count, .. } if operator.role != Role::Attention => n * k * count,
+        Work::GroupedGemm { groups, n, k, .. } => groups * n * k,
+        _ => return Cost::default(),
+    };
+    let bytes = weights * machine.stack.gradient_bytes.value;
+    if bytes == 0.0 {
+        return Cost::default();
+    }
+    let work = Work::Memory { bytes, backward_bytes: 0.0, flops: 0.0 };
+    forward(&machine.cluster.chip, &machine.calibration, &work, catalog::Dtype::Bf16, 1.0)
+}
+
+/// How much longer the stack's own kernel takes than the calibration's: memory-bound work moves its
+/// traffic's multiple, fused attention runs at its share of the speed.
+fn stack_factor(operator: &Operator, machine: &Machine) -> f64 {
+    let memory = &machine.calibration.memory;
+    match operator.work {
+        Work::Memory { .. } if operator.class == Class::Head => 1.0 / memory.loss.value,
+        Work::Memory { .. } if operator.class == Class::Routing => 1.0 / memory.routing.value,
+        Work::Memory { .. } if operator.class == Class::Elementwise => machine.stack.traffic.value,
+        Work::Attention { .. } => 1.0 / machine.attention_share(),
+        _ => 1.0,
+    }
 }
 
 fn role_dtype(machine: &Machine, role: Role) -> catalog::Dtype {
@@ -178,6 +255,7 @@ fn segment_time(
             StepRef::Compute { operator, recomputed } => {
                 let class = program.operators[operator as usize].class;
                 let [forward, data, weight] = operators[operator as usize];
+                let weight = if program.frozen { Cost::default() } else { weight };
                 time.forward.compute(forward, class);
                 time.backward_input.compute(data, class);
                 time.weight.compute(weight, class);
@@ -190,10 +268,10 @@ fn segment_time(
                     continue;
                 };
                 let [forward, backward] = exchanges[exchange as usize];
-                time.forward.comm[axis as usize] += forward;
-                time.backward_input.comm[axis as usize] += backward;
+                time.forward.exchange(axis, forward);
+                time.backward_input.exchange(axis, backward);
                 if recomputed {
-                    time.recompute.comm[axis as usize] += forward;
+                    time.recompute.exchange(axis, forward);
                 }
             }
         }
@@ -217,8 +295,9 @@ fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut SegmentTim
         gathered.dense_gradient_bytes,
         gathered.expert_gradient_bytes,
     );
-    time.forward.comm[CommAxis::Shard as usize] += gather;
-    time.backward_input.comm[CommAxis::Shard as usize] += gather + scatter;
+    time.forward.exchange(CommAxis::Shard, gather);
+    time.backward_input.exchange(CommAxis::Shard, gather);
+    time.backward_input.exchange(CommAxis::Shard, scatter);
 }
 
 fn comm_axis(axis: Axis) -> Option<CommAxis> {
@@ -226,7 +305,7 @@ fn comm_axis(axis: Axis) -> Option<CommAxis> {
         Axis::Tensor => Some(CommAxis::Tensor),
         Axis::Context => Some(CommAxis::Context),
         Axis::Expert | Axis::ExpertTensor => Some(CommAxis::Expert),
-        Axis::Data | Axis::ExpertData => Some(CommAxis::Shard),
+        Axis::Data | Axis::Replica | Axis::ExpertData => Some(CommAxis::Shard),
         Axis::Pipeline => None,
     }
 }
@@ -239,6 +318,6 @@ pub(crate) fn scaled(cost: Cost, times: f64) -> Cost {
         vector_s: cost.vector_s * times,
         memory_s: cost.memory_s * times,
         launch_s: cost.launch_s * times,
-        host_s: cost.host_s * times,
+        launches: cost.launches * times,
     }
 }

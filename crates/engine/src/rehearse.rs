@@ -62,9 +62,13 @@ impl StageAnswer {
 /// No calibration serves its chip, or the chip lacks a format the recipe cannot do without.
 pub fn machine(scenario: &Scenario) -> Result<Machine, Diagnostics> {
     let (cluster, precision) = (scenario.cluster.clone(), scenario.recipe.precision);
-    match &scenario.calibration {
+    let machine = match &scenario.calibration {
         Some(id) => Machine::with_calibration(cluster, precision, id),
         None => Machine::new(cluster, precision),
+    }?;
+    match &scenario.stack {
+        Some(stack) => Ok(machine.with_stack(stack.clone())),
+        None => Ok(machine),
     }
 }
 

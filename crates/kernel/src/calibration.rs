@@ -1,5 +1,6 @@
 //! What is known of how well kernels run on one chip and software stack.
 
+use crate::curve::Curve;
 use crate::surface::Surface;
 use catalog::Dtype;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct Peaks {
     pub matrix: BTreeMap<Dtype, f64>,
     /// Memory bandwidth. Bytes/s.
     pub memory: f64,
+    /// One chip's rate into the innermost level that collectives were measured on. Bytes/s; 0 if none.
+    pub link: f64,
 }
 
 /// How the backward pass differs from a forward kernel of the same shape; shares of its efficiency.
@@ -96,6 +99,10 @@ pub struct MemoryKind {
     pub efficiency: Figure,
     /// Share of the vector peak it reaches.
     pub vector: Figure,
+    /// Rate of the loss against other memory-bound kernels.
+    pub loss: Figure,
+    /// Rate of token permutation and routing against other memory-bound kernels.
+    pub routing: Figure,
 }
 
 /// Measured efficiency of one chip and software stack.
@@ -115,6 +122,8 @@ pub struct Calibration {
     pub peaks: Peaks,
     /// Efficiency by operator, format and shape.
     pub surfaces: Vec<SurfaceEntry>,
+    /// Collectives inside the innermost level.
+    pub curves: Vec<Curve>,
     /// Memory-bound kernels.
     pub memory: MemoryKind,
     /// Backward pass.

@@ -20,15 +20,17 @@ pub struct Cost {
     pub memory_s: f64,
     /// Part of `seconds` that is fixed per kernel: start, drain, gap to the next. Seconds.
     pub launch_s: f64,
-    /// Time the host needs to launch the kernels one by one; runs beside `seconds`. Seconds.
-    pub host_s: f64,
+    /// Kernels the host launches.
+    pub launches: f64,
 }
 
 /// How kernels are launched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Launch {
     /// Replayed from a captured graph, which costs the host nothing per kernel.
     pub graphs: bool,
+    /// Time of the host for one kernel otherwise. Seconds.
+    pub host_s: f64,
 }
 
 impl Cost {
@@ -41,15 +43,15 @@ impl Cost {
     /// ```
     /// use kernel::{Cost, Launch};
     /// let zero = Cost::default();
-    /// let long = Cost { seconds: 90e-6, host_s: 5e-6, ..zero };
-    /// let short = Cost { seconds: 2e-6, host_s: 5e-6, ..zero };
-    /// let eager = Launch { graphs: false };
+    /// let long = Cost { seconds: 90e-6, launches: 1.0, ..zero };
+    /// let short = Cost { seconds: 2e-6, launches: 1.0, ..zero };
+    /// let eager = Launch { graphs: false, host_s: 5e-6 };
     /// assert_eq!((long + short).elapsed(eager), 92e-6);
     /// assert_eq!(short.elapsed(eager), 5e-6);
-    /// assert_eq!(short.elapsed(Launch { graphs: true }), 2e-6);
+    /// assert_eq!(short.elapsed(Launch { graphs: true, host_s: 5e-6 }), 2e-6);
     /// ```
     pub fn elapsed(&self, launch: Launch) -> f64 {
-        if launch.graphs { self.seconds } else { self.seconds.max(self.host_s) }
+        if launch.graphs { self.seconds } else { self.seconds.max(self.launches * launch.host_s) }
     }
 }
 
@@ -63,7 +65,7 @@ impl Add for Cost {
             vector_s: self.vector_s + other.vector_s,
             memory_s: self.memory_s + other.memory_s,
             launch_s: self.launch_s + other.launch_s,
-            host_s: self.host_s + other.host_s,
+            launches: self.launches + other.launches,
         }
     }
 }
@@ -143,6 +145,31 @@ pub fn weight_gradient(
     }
 }
 
+/// Time to write the operands of a product in a format narrower than they are kept in: its input
+/// before the forward pass, the gradient of its output before the backward pass.
+///
+/// Every element is read in 16 bits and written twice, by row for one product and by column for the
+/// other (Transformer Engine's FP8 and MXFP8 tensors; V3 report, 3.3). Nothing for formats of 16 bits
+/// and more, or for anything but products. Not valid where the norm or activation before writes the
+/// narrow format itself.
+pub fn casts(chip: &Chip, cal: &Calibration, work: &Work, dtype: Dtype) -> [Cost; 2] {
+    let dtype = effective_dtype(chip, dtype).map_or(dtype, |d| d.0);
+    let (input, output) = match *work {
+        Work::Gemm { m, n, k, count } => (m * k * count, m * n * count),
+        Work::GroupedGemm { rows, n, k, .. } => (rows * k, rows * n),
+        _ => return [Cost::default(); 2],
+    };
+    let width = dtype.bytes();
+    if width >= 2.0 {
+        return [Cost::default(); 2];
+    }
+    [input, output].map(|elements| {
+        let bytes = elements * (2.0 + 2.0 * width);
+        let work = Work::Memory { bytes, backward_bytes: 0.0, flops: 0.0 };
+        forward(chip, cal, &work, Dtype::Bf16, 1.0)
+    })
+}
+
 fn time(
     chip: &Chip,
     cal: &Calibration,
@@ -151,7 +178,6 @@ fn time(
     launches: f64,
     share: f64,
 ) -> Cost {
-    let host_s = launches * chip.launch.value;
     let memory_s = load.bytes / chip.memory_bandwidth.value;
     let vector_s = load.vector_flops / chip.vector.value;
     if load.operation == Operation::Memory {
@@ -159,24 +185,24 @@ fn time(
         let work_s =
             (memory_s / cal.memory.efficiency.value).max(vector_s / cal.memory.vector.value);
         let seconds = work_s + launch_s;
-        return Cost { seconds, matrix_s: 0.0, vector_s, memory_s, launch_s, host_s };
+        return Cost { seconds, matrix_s: 0.0, vector_s, memory_s, launch_s, launches };
     }
     let launch_s = launches * cal.fixed_matrix.value;
     let peak = chip.matrix.get(&dtype).map_or(0.0, |f| f.value);
     let matrix_s = load.matrix_flops / peak;
     if load.matrix_flops <= 0.0 {
         let seconds = memory_s + launch_s;
-        return Cost { seconds, matrix_s: 0.0, vector_s, memory_s, launch_s, host_s };
+        return Cost { seconds, matrix_s: 0.0, vector_s, memory_s, launch_s, launches };
     }
     // No kernel is faster than its roofline: the fits stay below 1, their product with a share of
     // the backward pass might not.
     let log = cal.log_efficiency(load.operation, dtype, load.point);
-    let efficiency = (libm::exp(log) * share).min(1.0);
+    let efficiency = (libm::exp(log) * share).min(1.0) * chip.sustained.value;
     let kernel_s = matrix_s.max(vector_s).max(memory_s) / efficiency;
     // Streamed bytes pass at the rate of a memory-bound kernel, whatever the product does.
     let stream_s = load.stream_bytes / chip.memory_bandwidth.value;
     let memory_s = memory_s + stream_s;
     let stream_s = if stream_s > 0.0 { memory_s / cal.memory.efficiency.value } else { 0.0 };
     let seconds = kernel_s.max(stream_s) + launch_s;
-    Cost { seconds, matrix_s, vector_s, memory_s, launch_s, host_s }
+    Cost { seconds, matrix_s, vector_s, memory_s, launch_s, launches }
 }

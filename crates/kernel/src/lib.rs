@@ -11,6 +11,7 @@
 mod calibration;
 mod choose;
 mod cost;
+mod curve;
 mod parse;
 mod shape;
 mod surface;
@@ -19,7 +20,8 @@ pub use calibration::{
     Backward, Calibration, Family, FitError, MemoryKind, Operation, Peaks, SurfaceEntry,
 };
 pub use choose::{Borrowed, calibration, calibrations, for_chip};
-pub use cost::{Cost, Launch, data_gradient, effective_dtype, forward, weight_gradient};
+pub use cost::{Cost, Launch, casts, data_gradient, effective_dtype, forward, weight_gradient};
+pub use curve::Curve;
 pub use parse::parse_calibration;
 pub use shape::{Load, data_load, load, weight_load};
 pub use surface::Surface;

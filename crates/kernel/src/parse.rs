@@ -3,6 +3,7 @@
 use crate::calibration::{
     Backward, Calibration, Family, FitError, MemoryKind, Operation, Peaks, SurfaceEntry, index,
 };
+use crate::curve::{Curve, WORDS};
 use crate::surface::Surface;
 use catalog::Dtype;
 use diagnostic::{Diagnostic, Diagnostics, nearest};
@@ -33,7 +34,30 @@ mod raw {
         pub range: Figure,
         pub surface: Vec<Surface>,
         #[serde(default)]
+        pub collective: Vec<Collective>,
+        #[serde(default)]
         pub fit: Vec<Fit>,
+    }
+
+    /// A machine with the kernels of another calibration and collectives of its own.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Derived {
+        pub name: String,
+        pub base: String,
+        #[serde(default)]
+        pub collective: Vec<Collective>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Collective {
+        pub operation: String,
+        pub origin: String,
+        pub source: String,
+        pub members: Vec<u64>,
+        pub bytes: Vec<f64>,
+        pub time_us: Vec<f64>,
     }
 
     #[derive(Deserialize)]
@@ -59,6 +83,8 @@ mod raw {
     pub struct Memory {
         pub efficiency: Figure,
         pub vector: Figure,
+        pub loss: Figure,
+        pub routing: Figure,
     }
 
     #[derive(Deserialize)]
@@ -98,13 +124,19 @@ mod raw {
 /// Everything that is wrong with the text: keys, units, tables whose size does not fit their axes,
 /// efficiencies above 1, formats without a peak.
 pub fn parse_calibration(id: &str, file: &str, text: &str) -> Result<Calibration, Diagnostics> {
-    let raw: raw::File = toml::from_str(text).map_err(|e| {
+    let wrong = |e: toml::de::Error| {
         let span = e.span().unwrap_or(0..0);
         Diagnostics::from(
             Diagnostic::error("kernel::calibration", e.message().to_owned()).at(file, span),
         )
-    })?;
+    };
     let mut reader = Reader { file, found: Diagnostics::default() };
+    let keys: toml::Table = toml::from_str(text).map_err(wrong)?;
+    if keys.contains_key("base") {
+        let raw: raw::Derived = toml::from_str(text).map_err(wrong)?;
+        return reader.derived(id, &raw);
+    }
+    let raw: raw::File = toml::from_str(text).map_err(wrong)?;
     let calibration = reader.calibration(id, &raw);
     match calibration {
         Some(calibration) if reader.found.0.is_empty() => Ok(calibration),
@@ -124,12 +156,53 @@ impl Reader<'_> {
         self.found.push(diagnostic);
     }
 
+    /// A calibration's kernels with the collectives of one machine.
+    fn derived(mut self, id: &str, raw: &raw::Derived) -> Result<Calibration, Diagnostics> {
+        let mut calibration = crate::choose::calibration(&raw.base)?;
+        let own: Vec<Curve> = raw.collective.iter().filter_map(|c| self.curve(c)).collect();
+        calibration.curves.retain(|c| own.iter().all(|o| o.operation != c.operation));
+        calibration.curves.extend(own);
+        (calibration.id, calibration.name) = (id.to_owned(), raw.name.clone());
+        calibration.machine = true;
+        if self.found.0.is_empty() { Ok(calibration) } else { Err(self.found) }
+    }
+
+    fn curve(&mut self, raw: &raw::Collective) -> Option<Curve> {
+        let operation = WORDS.iter().find(|(_, w)| *w == raw.operation).map(|(o, _)| *o);
+        if operation.is_none() {
+            let near = nearest(&raw.operation, WORDS.iter().map(|(_, w)| *w));
+            self.problem(
+                format!("`{}` is not a collective with a curve", raw.operation),
+                near.map(|w| format!("did you mean `{w}`?")),
+            );
+        }
+        let curve = Curve {
+            operation: operation?,
+            members: raw.members.clone(),
+            bytes: raw.bytes.clone(),
+            seconds: raw.time_us.iter().map(|t| t * 1e-6).collect(),
+            origin: self.origin(&raw.origin)?,
+            source: raw.source.clone(),
+        };
+        if let Some(problem) = curve.problem() {
+            self.problem(format!("collective {}: {problem}", raw.operation), None);
+        }
+        Some(curve)
+    }
+
     fn calibration(&mut self, id: &str, raw: &raw::File) -> Option<Calibration> {
         let share = |v: f64| v > 0.0 && v <= 1.0;
         let factor = |v: f64| v > 0.0 && v <= 100.0;
         let time = |v: f64| (0.0..=1e-3).contains(&v);
         let peaks = self.peaks(&raw.peaks);
         let surfaces: Vec<_> = raw.surface.iter().filter_map(|s| self.surface(s, &peaks)).collect();
+        let curves: Vec<_> = raw.collective.iter().filter_map(|c| self.curve(c)).collect();
+        if !curves.is_empty() && peaks.link == 0.0 {
+            self.problem(
+                "`peaks.link` is missing, the rate the collectives were measured on",
+                None,
+            );
+        }
         let b = &raw.backward;
         let mut figure =
             |path: &str, f, unit, ok: &dyn Fn(f64) -> bool| self.figure(path, f, unit, ok);
@@ -137,6 +210,8 @@ impl Reader<'_> {
         let fixed_vector = figure("fixed.vector", &raw.fixed.vector, Unit::Second, &time);
         let efficiency = figure("memory.efficiency", &raw.memory.efficiency, Unit::Ratio, &share);
         let vector = figure("memory.vector", &raw.memory.vector, Unit::Ratio, &share);
+        let loss = figure("memory.loss", &raw.memory.loss, Unit::Ratio, &share);
+        let routing = figure("memory.routing", &raw.memory.routing, Unit::Ratio, &share);
         let data = figure("backward.data_gradient", &b.data_gradient, Unit::Ratio, &factor);
         let weight = figure("backward.weight_gradient", &b.weight_gradient, Unit::Ratio, &factor);
         let grouped = figure(
@@ -163,7 +238,13 @@ impl Reader<'_> {
             index: index(&surfaces),
             peaks,
             surfaces,
-            memory: MemoryKind { efficiency: efficiency?, vector: vector? },
+            curves,
+            memory: MemoryKind {
+                efficiency: efficiency?,
+                vector: vector?,
+                loss: loss?,
+                routing: routing?,
+            },
             backward: Backward {
                 data_gradient: data?,
                 weight_gradient: weight?,
@@ -179,11 +260,16 @@ impl Reader<'_> {
     }
 
     fn peaks(&mut self, raw: &BTreeMap<String, String>) -> Peaks {
-        let mut peaks = Peaks { matrix: BTreeMap::new(), memory: 0.0 };
+        let mut peaks = Peaks { matrix: BTreeMap::new(), memory: 0.0, link: 0.0 };
         for (key, text) in raw {
-            let unit = if key == "memory" { Unit::BytePerSecond } else { Unit::FlopPerSecond };
+            let unit = if key == "memory" || key == "link" {
+                Unit::BytePerSecond
+            } else {
+                Unit::FlopPerSecond
+            };
             match parse_quantity(text, unit) {
                 Ok(value) if value > 0.0 && key == "memory" => peaks.memory = value,
+                Ok(value) if value > 0.0 && key == "link" => peaks.link = value,
                 Ok(value) if value > 0.0 => {
                     if let Some(dtype) = self.dtype(key) {
                         peaks.matrix.insert(dtype, value);

@@ -50,7 +50,8 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
     match *work {
         Work::Gemm { m, n, k, count } => Load {
             operation: Operation::Gemm,
-            point: [m, n, k],
+            // Independent products of one call fill the chip together.
+            point: [m * count, n, k],
             bytes: count * (width * (m * k + k * n) + out * m * n),
             ..zero
         },

@@ -11,8 +11,9 @@ mod models;
 mod options;
 mod recipe;
 mod replay;
+mod stack;
 mod summary;
 mod target;
 
-pub use replay::{Ledger, Row, Status, replay, shipped};
+pub use replay::{Ledger, Prepared, Row, Status, prepare, replay, shipped};
 pub use summary::{FamilySummary, Summary, summarize};

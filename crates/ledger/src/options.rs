@@ -1,6 +1,7 @@
 //! A row's mapping and options to a plan: one vocabulary a column.
 
 use crate::columns::{Fields, number_after};
+use crate::stack::unfused_attention;
 use model::Tag;
 use plan::{FullBlocks, Plan, Recompute, Zero};
 use program::{Overlap, Schedule};
@@ -19,6 +20,9 @@ const TAG_WORDS: [(&str, &[Tag]); 9] = [
     ("minimal", &[Tag::Norm, Tag::Activation]),
     ("selective activation", &[Tag::Norm, Tag::Activation]),
 ];
+
+/// Rank of adapters where a row does not state it: Megatron-Bridge's LoRA recipes.
+const LORA_RANK: u64 = 16;
 
 /// The plan of a row on `chips` ranks.
 pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
@@ -66,6 +70,8 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         recompute: recompute(&fields.lower("recompute"))?,
         overlap: overlap(fields, zero, virtual_pipeline),
         graphs: graphs.contains("full"),
+        unfused_attention: unfused_attention(fields),
+        adapters: options.contains("lora").then_some(LORA_RANK),
         fused_loss: notes.contains("fused cross-entropy") || notes.contains("recipe"),
         deduplicated_dispatch: dispatcher.contains("hybridep") || dispatcher.contains("deepep"),
         pipeline_innermost: false,
@@ -123,7 +129,8 @@ fn recompute(text: &str) -> Result<Recompute, String> {
 }
 
 /// What runs beside compute: what the row says, on top of its framework's defaults. Megatron-Bridge,
-/// NeMo and MLPerf's Megatron overlap gradient reduction and parameter gathering; FSDP prefetches;
+/// NeMo and MLPerf's Megatron overlap gradient reduction and parameter gathering, and for dense models
+/// tensor-parallel collectives (`tp_comm_overlap` of their Llama recipes); FSDP prefetches;
 /// interleaving overlaps its sends; Megatron-DeepSpeed (vTrain) and 2021's Megatron overlap nothing.
 fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
     let text = fields.lower("overlap");
@@ -137,7 +144,8 @@ fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
         gradient_reduce: (default || says(&["grad-reduce"])) && !says(&["grad-reduce overlap off"]),
         parameter_gather: default || says(&["param-gather"]),
         expert: says(&["ep all-to-all overlapped", "ep overlap on", "moe-fb-overlap"]),
-        tensor: says(&["tp comm overlap", "asynctp", "async tp", "mc2", "coc"])
+        tensor: (nvidia && fields.text("EP").is_empty()
+            || says(&["tp comm overlap", "asynctp", "async tp", "mc2", "coc"]))
             && !says(&["tp_comm_overlap false"]),
         context: nvidia,
         pipeline: virtual_pipeline > 1,

@@ -11,6 +11,7 @@ use units::{Figure, Origin, Unit};
 pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) -> Recipe {
     let text = fields.lower("precision");
     let sixteen = if text.contains("fp16") { Dtype::Fp16 } else { Dtype::Bf16 };
+
     let narrow = if text.contains("nvfp4") || text.contains("mxfp4") {
         Dtype::Fp4
     } else if text.contains("fp8") || text.contains("float8") {

@@ -5,12 +5,14 @@ use crate::machine::cluster;
 use crate::models::architecture;
 use crate::options::plan;
 use crate::recipe::recipe;
+use crate::stack::{sinks_unfused, stack};
 use crate::summary::{Summary, summarize};
 use crate::target::measured;
 use catalog::Kind;
 use diagnostic::Diagnostics;
-use engine::{Machine, interval};
+use engine::{Estimate, Machine, estimate, interval};
 use plan::{Layout, Shape, lower, memory, violations};
+use program::Program;
 use units::GIB;
 
 /// A table replayed.
@@ -64,6 +66,8 @@ pub struct Row {
     pub measured_peak_mem_gib: Option<f64>,
     /// Predicted peak of the fullest rank. GiB.
     pub predicted_peak_mem_gib: Option<f64>,
+    /// Where the predicted step goes: `(part, seconds)`, those above nothing.
+    pub parts: Vec<(&'static str, f64)>,
 }
 
 impl Row {
@@ -90,16 +94,24 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
 /// A text that is no such table. A row that cannot be replayed is no error: it says why.
 pub fn replay(file: &str, text: &str) -> Result<Ledger, Diagnostics> {
     let table = read(file, text)?;
-    let name = file.rsplit('/').next().unwrap_or(file);
-    let family = name.strip_suffix(".csv").unwrap_or(name);
+    let family = family_of(file);
     let rows: Vec<Row> = table.rows.iter().map(|fields| row(family, fields)).collect();
     let summary = summarize(&rows);
     Ok(Ledger { rows, summary })
 }
 
 fn row(family: &str, fields: &Fields) -> Row {
+    let mut row = blank(family, fields);
+    match predict(fields, &mut row) {
+        Ok(()) => row.status = Status::Replayed,
+        Err(reason) => row.reason = Some(reason),
+    }
+    row
+}
+
+fn blank(family: &str, fields: &Fields) -> Row {
     let text = |column: &str| fields.text(column).to_owned();
-    let mut row = Row {
+    Row {
         row_id: text("row_id"),
         family: family.to_owned(),
         model: text("model"),
@@ -115,15 +127,70 @@ fn row(family: &str, fields: &Fields) -> Row {
         signed_error: None,
         measured_peak_mem_gib: fields.number("peak_mem_gib").ok().flatten(),
         predicted_peak_mem_gib: None,
-    };
-    match predict(fields, &mut row) {
-        Ok(()) => row.status = Status::Replayed,
-        Err(reason) => row.reason = Some(reason),
+        parts: Vec::new(),
     }
-    row
+}
+
+fn parts(estimate: &Estimate) -> Vec<(&'static str, f64)> {
+    let parts = estimate.parts.iter().map(|p| (p.kind.word(), p.seconds));
+    parts.filter(|(_, seconds)| *seconds > 0.0).collect()
+}
+
+/// A measured step made ready: what runs, on what, how long it took.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The table's id.
+    pub row_id: String,
+    /// Table and chip, the unit of error.
+    pub family_chip: String,
+    /// Measured step. Seconds.
+    pub measured_step_s: f64,
+    /// What runs.
+    pub program: Program,
+    /// On what.
+    pub machine: Machine,
+}
+
+/// Every row of a table that is marked `full` and can be replayed, made ready but not estimated: what
+/// a fit of machine figures works on.
+///
+/// # Errors
+/// A text that is no such table.
+pub fn prepare(file: &str, text: &str) -> Result<Vec<Prepared>, Diagnostics> {
+    let table = read(file, text)?;
+    let family = family_of(file);
+    let prepared = table.rows.iter().filter_map(|fields| {
+        let mut row = blank(family, fields);
+        let (program, machine) = ready(fields, &mut row).ok()?;
+        let measured_step_s = row.measured_step_s.filter(|_| row.is_full())?;
+        let family_chip = row.family_chip();
+        Some(Prepared { row_id: row.row_id, family_chip, measured_step_s, program, machine })
+    });
+    Ok(prepared.collect())
+}
+
+fn family_of(file: &str) -> &str {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.strip_suffix(".csv").unwrap_or(name)
 }
 
 fn predict(fields: &Fields, row: &mut Row) -> Result<(), String> {
+    let (program, machine) = ready(fields, row)?;
+    let answer = interval(&program, &machine).step_s;
+    row.parts = parts(&estimate(&program, &machine));
+    row.calibrated = machine.own_calibration;
+    row.predicted_step_s = Some(answer.value);
+    row.predicted_low_s = Some(answer.low);
+    row.predicted_high_s = Some(answer.high);
+    row.signed_error = row.measured_step_s.map(|m| answer.value / m - 1.0);
+    if row.measured_step_s.is_none() {
+        return Err("no step time, token rate or FLOP rate whose convention is known".to_owned());
+    }
+    Ok(())
+}
+
+/// The program and machine of a row; fills in what is measured and the peak memory.
+fn ready(fields: &Fields, row: &mut Row) -> Result<(Program, Machine), String> {
     let chips = fields.needed("n_chips")?;
     let (sequence, batch) = (fields.needed("seq")?, fields.needed("GBS")?);
     let model = architecture(fields)?;
@@ -133,7 +200,8 @@ fn predict(fields: &Fields, row: &mut Row) -> Result<(), String> {
     }
     row.measured_step_s = measured(fields, &model, chips, batch, sequence)?;
     let recipe = recipe(fields, &model.name, sequence, batch);
-    let plan = plan(fields, chips)?;
+    let mut plan = plan(fields, chips)?;
+    plan.unfused_attention |= sinks_unfused(fields, &model, &recipe);
     let broken = violations(&plan, &model, chips, batch, sequence);
     if let Some(first) = broken.first() {
         return Err(format!("plan.{}: {}", first.key, first.message));
@@ -149,18 +217,13 @@ fn predict(fields: &Fields, row: &mut Row) -> Result<(), String> {
         Machine::new(cluster, recipe.precision)
     }
     .map_err(|d| d.0[0].message.clone())?;
-    let answer = interval(&program, &machine).step_s;
+    let machine = match stack(fields) {
+        Some(id) => machine.with_stack(catalog::stack(id).map_err(|d| d.0[0].message.clone())?),
+        None => machine,
+    };
     let peak = (0..plan.pipeline)
         .map(|rank| memory(&plan, &model, &recipe, &layout, &shape, rank).total() / GIB)
         .fold(0.0, f64::max);
-    row.calibrated = machine.own_calibration;
-    row.predicted_step_s = Some(answer.value);
-    row.predicted_low_s = Some(answer.low);
-    row.predicted_high_s = Some(answer.high);
     row.predicted_peak_mem_gib = Some(peak);
-    row.signed_error = row.measured_step_s.map(|m| answer.value / m - 1.0);
-    if row.measured_step_s.is_none() {
-        return Err("no step time, token rate or FLOP rate whose convention is known".to_owned());
-    }
-    Ok(())
+    Ok((program, machine))
 }

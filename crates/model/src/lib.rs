@@ -22,6 +22,7 @@ pub use architecture::{Architecture, Attention, Ffn, Indexer, Layer, Mlp, Norm, 
 pub use cache::KvBytes;
 pub use config::parse_config;
 pub use flops::{FlopsPart, FlopsPerToken};
+pub use operator::adapter;
 pub use operator::{
     Axis, Class, Collective, Cut, Exchange, Operator, Role, Saved, Shard, Step, Tag, Weights,
     Width, Work,
@@ -29,5 +30,6 @@ pub use operator::{
 pub use parameters::{Component, Parameters};
 pub use saved::{embedding_saved, head_saved, layer_input_elements, layer_saved, mtp_saved};
 pub use steps::{Wire, boundary_bytes, embedding_steps, head_steps, layer_steps, mtp_steps};
+pub use steps::{fused_loss, unfused_attention, unfused_saved};
 pub use visible::{Visible, visible};
 pub use weights::Place;

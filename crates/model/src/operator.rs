@@ -162,6 +162,30 @@ pub struct Operator {
     pub tag: Option<Tag>,
 }
 
+/// Low-rank adapters beside a linear layer (LoRA, arXiv 2106.09685): the input is read, projected to
+/// `rank` and back, and added to the output. Memory-bound at the usual ranks of 8 to 64, so written as
+/// traffic: input and output once forward; their gradients and the input once more backward, each
+/// operand for its two products. `None` for what has no adapter.
+pub fn adapter(operator: &Operator, rank: f64) -> Option<Operator> {
+    let Work::Gemm { m, n, k, count } = operator.work else { return None };
+    if operator.role != Role::Linear {
+        return None;
+    }
+    let elements = m * count * (k + 2.0 * n + 2.0 * rank);
+    let work = Work::Memory {
+        bytes: 2.0 * elements,
+        backward_bytes: 2.0 * (elements + m * count * k),
+        flops: 0.0,
+    };
+    Some(Operator {
+        name: "adapter",
+        work,
+        launches: 4.0,
+        role: Role::Sensitive,
+        ..operator.clone()
+    })
+}
+
 /// Axes of the rank grids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Axis {
@@ -173,8 +197,10 @@ pub enum Axis {
     Expert,
     /// etp
     ExpertTensor,
-    /// dp (with cp: gradients are reduced over both)
+    /// dp (with cp: gradients are reduced over both); with hybrid sharding the ranks of one shard group
     Data,
+    /// The shard groups of hybrid sharding, which hold the same shards
+    Replica,
     /// edp
     ExpertData,
     /// pp

@@ -18,7 +18,8 @@ mod latent;
 pub(crate) mod rank;
 
 use crate::{Architecture, Class, Layer, Residual, Shard, Step};
-pub use ends::{boundary_bytes, embedding_steps, head_steps, mtp_steps};
+pub use attention::{unfused_attention, unfused_saved};
+pub use ends::{boundary_bytes, embedding_steps, fused_loss, head_steps, mtp_steps};
 use rank::{Rank, Traffic};
 
 /// Bytes an element takes on the wire.

@@ -59,6 +59,11 @@ pub struct Plan {
     pub overlap: Overlap,
     /// Whether kernels are launched as recorded graphs.
     pub graphs: bool,
+    /// Whether attention writes its scores to memory instead of running as one fused kernel
+    /// (Megatron's `--attention-backend unfused`, and all frameworks before FlashAttention).
+    pub unfused_attention: bool,
+    /// Rank of low-rank adapters (LoRA) trained beside frozen weights; `None` trains everything.
+    pub adapters: Option<u64>,
     /// Whether the loss is fused with the head so that FP32 logits are not kept.
     pub fused_loss: bool,
     /// Whether a token crosses into a node or rack only once on its way to experts.
@@ -161,11 +166,17 @@ impl Plan {
         let base = if self.pipeline_innermost { self.pipeline } else { 1 };
         let pipeline_stride =
             if self.pipeline_innermost { 1 } else { self.tensor * self.context * self.data };
+        let whole = self.context * self.data;
+        let shards = match self.zero {
+            Zero::None => whole,
+            _ => self.shard_group.filter(|s| whole.is_multiple_of(*s)).unwrap_or(whole),
+        };
         let group = |axis, size, stride| Group { axis, size, stride };
         vec![
             group(Axis::Tensor, self.tensor, base),
             group(Axis::Context, self.context, base * self.tensor),
-            group(Axis::Data, self.context * self.data, base * self.tensor),
+            group(Axis::Data, shards, base * self.tensor),
+            group(Axis::Replica, self.context * self.data / shards, base * self.tensor * shards),
             group(Axis::ExpertTensor, self.expert_tensor, base),
             group(Axis::Expert, self.expert, base * self.expert_tensor),
             group(Axis::ExpertData, self.expert_data, base * self.expert_tensor * self.expert),

@@ -6,7 +6,8 @@ use crate::recipe::wire;
 use crate::{Plan, Zero};
 use catalog::{Optimizer, Recipe};
 use model::{
-    Architecture, Axis, Collective, Cut, Exchange, Ffn, Layer, Operator, Place, Step, Tag, Weights,
+    Architecture, Axis, Collective, Cut, Exchange, Ffn, Layer, Operator, Place, Shard, Step, Tag,
+    Weights,
 };
 use program::{
     During, Finish, Gathered, Program, RankClass, Routing, Schedule, Segment, StepExchange, StepRef,
@@ -74,6 +75,7 @@ pub fn lower(
         ),
         overlap: plan.overlap,
         graphs: plan.graphs,
+        frozen: plan.adapters.is_some(),
         routing: routing(plan, model),
         ranks: plan.ranks(),
     };
@@ -161,12 +163,28 @@ impl<'a> Builder<'a> {
                 ("mtp".into(), *full, model::mtp_steps(self.model, layer, &shard, &wire))
             }
         };
+        let steps = steps.into_iter().flat_map(|s| self.implemented(s, &shard)).collect::<Vec<_>>();
         let steps = steps.into_iter().map(|step| self.step(step, full)).collect();
         let gathered = self.gathered(block);
         let id = self.segments.len() as u32;
         self.segments.push(Segment { name, steps, gathered });
         self.seen.push((*block, id));
         id
+    }
+
+    /// A step as the plan carries it out: attention fused or not, adapters beside frozen weights.
+    fn implemented(&self, step: Step, shard: &Shard) -> Vec<Step> {
+        let Step::Compute(operator) = step else { return vec![step] };
+        if self.plan.unfused_attention && operator.name == "core" {
+            let parts = model::unfused_attention(self.model, shard, &operator);
+            return parts.into_iter().map(Step::Compute).collect();
+        }
+        if self.plan.fused_loss && operator.name == "loss" {
+            return vec![Step::Compute(model::fused_loss(&operator))];
+        }
+        let adapter = self.plan.adapters.and_then(|rank| model::adapter(&operator, rank as f64));
+        let steps = std::iter::once(operator).chain(adapter);
+        steps.map(Step::Compute).collect()
     }
 
     fn step(&mut self, step: Step, full: bool) -> StepRef {
@@ -241,6 +259,7 @@ fn finish(
     let (mut flops, mut matrices) = (0.0, 0.0);
     for block in layout.chunks(plan, rank).flatten() {
         let weights = block_weights(model, block);
+        let weights = trained(plan, weights);
         held.add(Held::of(plan, &weights));
         if let Optimizer::Muon { iterations } = recipe.optimizer {
             let (f, n) = newton_schulz(plan, &weights, iterations);
@@ -251,6 +270,19 @@ fn finish(
     let mut exchanges = Vec::new();
     for (elements, axis) in [(held.dense, Axis::Data), (held.expert, Axis::ExpertData)] {
         exchanges.extend(data_exchanges(plan, precision, elements, axis));
+    }
+    let shard_groups = plan.data * plan.context / plan.dense_shard();
+    if plan.zero != Zero::None && shard_groups > 1 && held.dense > 0.0 {
+        let shard = held.dense / plan.dense_shard() as f64;
+        let during =
+            if plan.overlap.gradient_reduce { During::LastBackward } else { During::Alone };
+        let exchange = StepExchange {
+            name: "replica_reduce",
+            axis: Axis::Replica,
+            operation: Collective::AllReduce,
+            bytes: shard * precision.gradient_wire.bytes(),
+        };
+        exchanges.push((during, exchange));
     }
     if shape.ties_apart && (rank == 0 || rank + 1 == plan.pipeline) {
         // An all-reduce between two ranks: each sends the other its gradient once.
@@ -269,17 +301,34 @@ fn finish(
         Optimizer::AdamW => 2.0,
         Optimizer::Muon { .. } => 1.0,
     };
-    // Gradients are read; master and moments read and written; compute weights written.
-    let per_element = precision.gradients.bytes()
-        + 2.0 * precision.master.bytes()
+    // Of its shard a rank reads the gradients for their norm, scales them, reads them once more;
+    // reads and writes master and moments; reads the master and writes compute weights. Before the
+    // next step it clears all its gradients.
+    let per_element = 4.0 * precision.gradients.bytes()
+        + 3.0 * precision.master.bytes()
         + 2.0 * moments * precision.moments.bytes()
         + precision.weights.bytes();
+    let cleared = match plan.zero {
+        Zero::Gradients | Zero::Weights => sharded,
+        Zero::None | Zero::Optimizer => held.over(1, 1),
+    };
     Finish {
         exchanges,
-        optimizer_bytes: sharded * per_element,
+        optimizer_bytes: sharded * per_element + cleared * precision.gradients.bytes(),
         optimizer_flops: flops,
         optimizer_launches: 8.0 + matrices,
     }
+}
+
+/// The weights a step changes: all, or the adapters beside the frozen ones.
+pub(crate) fn trained(plan: &Plan, weights: Vec<Weights>) -> Vec<Weights> {
+    let Some(rank) = plan.adapters else { return weights };
+    let adapters = weights.into_iter().filter(|w| w.cut != Cut::Expert).filter_map(|w| {
+        let (a, b) = w.matrix?;
+        let matrices = w.count / (a * b) as f64;
+        Some(Weights { count: matrices * (rank * (a + b)) as f64, matrix: None, ..w })
+    });
+    adapters.collect()
 }
 
 fn data_exchanges(

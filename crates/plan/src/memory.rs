@@ -81,14 +81,16 @@ pub fn memory(
 ) -> StageMemory {
     let precision = &recipe.precision;
     let mut held = Held::default();
-    let mut largest = Held::default();
+    let (mut largest, mut trained) = (Held::default(), Held::default());
     let (mut kept, mut working) = (0.0_f64, 0.0_f64);
     let mut chunks = 0.0;
     for chunk in layout.chunks(plan, rank) {
         chunks += 1.0;
         for block in chunk {
-            let weights = Held::of(plan, &crate::lower::block_weights(model, block));
+            let all = crate::lower::block_weights(model, block);
+            let weights = Held::of(plan, &all);
             held.add(weights);
+            trained.add(Held::of(plan, &crate::lower::trained(plan, all)));
             if weights.dense + weights.expert > largest.dense + largest.expert {
                 largest = weights;
             }
@@ -103,13 +105,16 @@ pub fn memory(
         0.0
     };
     held.dense += tied_copy;
+    if plan.adapters.is_none() {
+        trained.dense += tied_copy;
+    }
     let (d, e) = (plan.dense_shard(), plan.expert_shard());
     let moments = match recipe.optimizer {
         Optimizer::AdamW => 2.0,
         Optimizer::Muon { .. } => 1.0,
     };
     let whole = held.over(1, 1);
-    let sharded = held.over(d, e);
+    let (changed, sharded) = (trained.over(1, 1), trained.over(d, e));
     let state = precision.master.bytes() + moments * precision.moments.bytes();
     let in_flight =
         plan.schedule.in_flight(plan.pipeline, plan.virtual_pipeline, shape.micro_batches, rank);
@@ -118,8 +123,8 @@ pub fn memory(
         Zero::Weights => (0.0, 2.0 * largest.over(1, 1) * precision.weights.bytes()),
         _ => (whole * precision.weights.bytes(), 0.0),
     };
-    let gradients = if plan.zero >= Zero::Gradients { sharded } else { whole };
-    let optimizer = if plan.zero >= Zero::Optimizer { sharded } else { whole };
+    let gradients = if plan.zero >= Zero::Gradients { sharded } else { changed };
+    let optimizer = if plan.zero >= Zero::Optimizer { sharded } else { changed };
     StageMemory {
         weights,
         gradients: gradients * precision.gradients.bytes(),
@@ -157,7 +162,10 @@ fn block_activations(
             (keep, work + logits(plan.fused_loss) - logits(true))
         }
         Block::Layer { layer, full } => {
-            let saved = layer_saved(model, layer, &shard);
+            let mut saved = layer_saved(model, layer, &shard);
+            if plan.unfused_attention {
+                saved.extend(model::unfused_saved(model, layer, &shard));
+            }
             kept_and_working(plan, model, recipe, &shard, &saved, *full)
         }
     }

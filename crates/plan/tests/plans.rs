@@ -39,6 +39,8 @@ fn plan() -> Plan {
             pipeline: true,
         },
         graphs: false,
+        unfused_attention: false,
+        adapters: None,
         fused_loss: true,
         deduplicated_dispatch: false,
         pipeline_innermost: false,

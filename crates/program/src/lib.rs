@@ -35,6 +35,8 @@ pub struct Program {
     pub overlap: Overlap,
     /// Whether kernels are launched as recorded graphs, so that the host is never late.
     pub graphs: bool,
+    /// Whether weights are frozen: no weight gradients are computed.
+    pub frozen: bool,
     /// How expert tokens travel.
     pub routing: Option<Routing>,
     /// Ranks in all.

@@ -36,6 +36,8 @@ pub struct Scenario {
     pub ranks: u64,
     /// A named calibration, if not the chip's own.
     pub calibration: Option<String>,
+    /// A named software stack, if not the chip family's usual one.
+    pub stack: Option<catalog::Stack>,
     /// One per length stage of the recipe.
     pub jobs: Vec<Job>,
     /// Published times of this very run by phase (`step`, `forward`, ..), shown beside ours. Seconds.

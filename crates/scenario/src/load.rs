@@ -70,6 +70,11 @@ fn read(
     let model = part(&mut root, "model", |value| model(value, read_file));
     let recipe = part(&mut root, "recipe", |value| recipe(value, read_file));
     let cluster = part(&mut root, "cluster", |value| cluster(value, read_file));
+    let stack = if root.has("stack") {
+        part(&mut root, "stack", |value| stack(value, read_file)).map(Some)
+    } else {
+        Some(None)
+    };
     let chips = if root.has("chips") { root.take_positive("chips") } else { None };
     let sequence = if root.has("sequence") { root.take_positive("sequence") } else { None };
     let batch =
@@ -114,6 +119,7 @@ fn read(
         cluster,
         ranks,
         calibration,
+        stack: stack?,
         jobs,
         main,
         published: published?,
@@ -191,6 +197,13 @@ fn recipe(value: &str, read_file: &ReadFile<'_>) -> Result<Recipe, Diagnostics> 
         return catalog::parse_recipe(value, &read_text(value, read_file)?);
     }
     catalog::recipe(value)
+}
+
+fn stack(value: &str, read_file: &ReadFile<'_>) -> Result<catalog::Stack, Diagnostics> {
+    if is_path(value, ".toml") {
+        return catalog::parse_stack(value, &read_text(value, read_file)?);
+    }
+    catalog::stack(value)
 }
 
 fn cluster(value: &str, read_file: &ReadFile<'_>) -> Result<catalog::Cluster, Diagnostics> {

@@ -26,6 +26,8 @@ pub(crate) struct PlanTable {
     recompute: Option<Recompute>,
     overlap: Option<Overlap>,
     graphs: Option<bool>,
+    unfused_attention: Option<bool>,
+    adapters: Option<u64>,
     fused_loss: Option<bool>,
     deduplicated_dispatch: Option<bool>,
     pipeline_innermost: Option<bool>,
@@ -73,11 +75,13 @@ impl PlanTable {
             expert_data: count("expert_data"),
             shard_group: count("shard_group"),
             micro_batch: count("micro_batch"),
+            adapters: count("adapters"),
             ..Self::default()
         };
         let mut switch = |key: &str| if table.has(key) { table.take_bool(key) } else { None };
         read.sequence_parallel = switch("sequence_parallel");
         read.graphs = switch("graphs");
+        read.unfused_attention = switch("unfused_attention");
         read.fused_loss = switch("fused_loss");
         read.deduplicated_dispatch = switch("deduplicated_dispatch");
         read.pipeline_innermost = switch("pipeline_innermost");
@@ -134,6 +138,8 @@ impl PlanTable {
             recompute: over.recompute.clone().or_else(|| self.recompute.clone()),
             overlap: over.overlap.or(self.overlap),
             graphs: over.graphs.or(self.graphs),
+            unfused_attention: over.unfused_attention.or(self.unfused_attention),
+            adapters: over.adapters.or(self.adapters),
             fused_loss: over.fused_loss.or(self.fused_loss),
             deduplicated_dispatch: over.deduplicated_dispatch.or(self.deduplicated_dispatch),
             pipeline_innermost: over.pipeline_innermost.or(self.pipeline_innermost),
@@ -170,6 +176,8 @@ impl PlanTable {
             recompute: self.recompute.clone()?,
             overlap: self.overlap.unwrap_or(NO_OVERLAP),
             graphs: self.graphs.unwrap_or(false),
+            unfused_attention: self.unfused_attention.unwrap_or(false),
+            adapters: self.adapters,
             fused_loss: self.fused_loss.unwrap_or(false),
             deduplicated_dispatch: self.deduplicated_dispatch.unwrap_or(false),
             pipeline_innermost: self.pipeline_innermost.unwrap_or(false),

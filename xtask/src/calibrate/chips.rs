@@ -19,6 +19,8 @@ pub struct Spec {
     pub peaks: &'static [(Dtype, f64)],
     /// Memory bandwidth. Bytes/s.
     pub memory: f64,
+    /// One direction of a chip's scale-up links. Bytes/s.
+    pub link: f64,
     /// Distribution of expert load the experts are fitted to.
     pub expert_load: &'static str,
     /// Share of the forward rate that the backward pass of attention reaches: value, low, high.
@@ -49,6 +51,7 @@ pub const CHIPS: [Spec; 4] = [
         relatives: &["a800"],
         peaks: &[(Dtype::Bf16, 312e12)],
         memory: 2.0e12,
+        link: 300e9,
         expert_load: "power_law_1.01",
         attention_backward: (0.87, 0.74, 1.0),
         attention_note: FA2,
@@ -61,6 +64,7 @@ pub const CHIPS: [Spec; 4] = [
         relatives: &["h800", "h200", "h20", "gh200"],
         peaks: &[(Dtype::Bf16, 989e12), (Dtype::Fp8, 1979e12)],
         memory: 3.35e12,
+        link: 450e9,
         expert_load: "balanced",
         attention_backward: (0.87, 0.74, 1.0),
         attention_note: FA2,
@@ -73,6 +77,7 @@ pub const CHIPS: [Spec; 4] = [
         relatives: &["b300"],
         peaks: &[(Dtype::Bf16, 2.25e15), (Dtype::Fp8, 4.5e15), (Dtype::Fp4, 9e15)],
         memory: 8e12,
+        link: 900e9,
         expert_load: "balanced",
         attention_backward: (0.93, 0.72, 1.05),
         attention_note: SIMUMAX,
@@ -85,6 +90,7 @@ pub const CHIPS: [Spec; 4] = [
         relatives: &["gb300", "rubin", "vr200"],
         peaks: &[(Dtype::Bf16, 2.5e15), (Dtype::Fp8, 5e15), (Dtype::Fp4, 1e16)],
         memory: 8e12,
+        link: 900e9,
         expert_load: "balanced",
         attention_backward: (0.93, 0.72, 1.05),
         attention_note: SIMUMAX,

@@ -5,6 +5,7 @@
 //! kernels kept out of each fit.
 
 mod chips;
+mod collectives;
 mod fit;
 mod points;
 mod simumax;
@@ -35,7 +36,10 @@ pub fn run(folder: &Path, out: &Path) -> Result<()> {
     let base = b200.context("no b200")?;
     let spec = CHIPS.iter().find(|s| s.id == "b200").context("no b200")?;
     let sheet = simumax::sheet(&folder.join("simumax-b200/ops.csv"), spec, &base)?;
-    write::write(&out.join("simumax-b200.toml"), &sheet)
+    write::write(&out.join("simumax-b200.toml"), &sheet)?;
+    let text = collectives::vtrain(&folder.join("a100-sxm/allreduce_vtrain.csv"))?;
+    std::fs::write(out.join("vtrain-a100.toml"), text)?;
+    Ok(())
 }
 
 fn chip(folder: &Path, spec: &'static Spec) -> Result<Sheet> {
@@ -88,6 +92,7 @@ fn chip(folder: &Path, spec: &'static Spec) -> Result<Sheet> {
             fitted(&axes, &points, &machine, *dtype, expert_node, best)?,
         );
     }
+    sheet.curves = collectives::read(&read("nccl")?)?;
     for load in ["power_law_1.01", "power_law_1.2"] {
         if let Some(share) = skew(&moe, load)? {
             sheet.skew.push((load, share));

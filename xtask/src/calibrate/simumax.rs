@@ -1,6 +1,7 @@
 //! The machine of the `SimuMax` measurements: deviations from the B200 surfaces.
 
 use super::chips::Spec;
+use super::collectives::Measured;
 use super::fit::{Fitted, Point, fit};
 use super::points::{Machine, causal};
 use super::write::{Figure, Sheet};
@@ -35,6 +36,52 @@ impl Row {
     }
 }
 
+/// What its authors fitted to its memory and links.
+struct Fits(serde_json::Value);
+
+impl Fits {
+    fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        Ok(Self(serde_json::from_str(&text)?))
+    }
+
+    fn number(&self, keys: &[&str]) -> Result<f64> {
+        let found = keys.iter().try_fold(&self.0, |v, k| v.get(k));
+        found.and_then(serde_json::Value::as_f64).with_context(|| format!("no {keys:?}"))
+    }
+
+    fn memory(&self, what: &str, key: &str) -> Result<f64> {
+        self.number(&["memory_bandwidth", what, key])
+    }
+
+    /// Times of 2, 4 and 8 members from the fit: scale·(n-1)/n of the bytes at the fitted share of
+    /// the links (its GB are 2^30 bytes), a latency a step, and a fixed latency.
+    fn curves(&self) -> Result<Vec<Measured>> {
+        let operations = [
+            ("all_reduce", "all-reduce"),
+            ("all_gather", "all-gather"),
+            ("reduce_scatter", "reduce-scatter"),
+            ("all2all", "all-to-all"),
+        ];
+        let link = self.number(&["intra_node", "bandwidth", "gbps"])? * (1_u64 << 30) as f64;
+        let curve = |(theirs, ours)| -> Result<Measured> {
+            let get = |key| self.number(&["intra_node", "op", theirs, key]);
+            let (scale, share) = (get("scale")?, get("efficient_factor")?);
+            let (step, fixed) = (get("latency_us")?, get("fixed_latency_us")?);
+            let time_us = |n: u64, bytes: u64| {
+                let by_number = ["intra_node", "op", theirs, "fixed_latency_us_by_comm_num"];
+                let own = self.number(&[&by_number[..], &[&n.to_string()]].concat());
+                let moved = scale * (n - 1) as f64 / n as f64 * bytes as f64;
+                moved / (link * share) * 1e6 + step * scale * (n - 1) as f64 + own.unwrap_or(fixed)
+            };
+            let sizes = (14..=30).map(|e| 1_u64 << e);
+            let row = |n| (n, sizes.clone().map(|b| (b, time_us(n, b))).collect());
+            Ok(Measured { operation: ours, times_us: [2, 4, 8].map(row).into_iter().collect() })
+        };
+        operations.into_iter().map(curve).collect()
+    }
+}
+
 /// Fits the machine, with the B200's surfaces as prior.
 pub fn sheet(path: &Path, spec: &'static Spec, base: &Sheet) -> Result<Sheet> {
     let mut reader = csv::Reader::from_path(path)?;
@@ -54,9 +101,22 @@ pub fn sheet(path: &Path, spec: &'static Spec, base: &Sheet) -> Result<Sheet> {
     "The B200 machine of the SimuMax measurements".clone_into(&mut sheet.name);
     sheet.machine = true;
     sheet.source = "SIMUMAX";
-    sheet.memory = Figure::new(0.666, "", "measured", "SIMUMAX").range(0.5, 0.67).note(
-        "fitted by its authors of 8 TB/s; token permutation 0.50 to 0.51, cross entropy 0.28 to 0.32",
-    );
+    let fits = Fits::read(&path.with_file_name("fits.json"))?;
+    sheet.memory =
+        Figure::new(fits.memory("default", "efficient_factor")?, "", "measured", "SIMUMAX")
+            .range(0.5, 0.67)
+            .note("fitted by its authors, of 8 TB/s");
+    sheet.fixed_vector =
+        Figure::new(fits.memory("default", "latency_us")?, "us", "measured", "SIMUMAX")
+            .note("fitted by its authors: what a memory-bound operator takes beyond its bytes");
+    let share = |what: &str, note: &str| -> Result<Figure> {
+        let all = fits.memory("default", "efficient_factor")?;
+        Ok(Figure::new(fits.memory(what, "efficient_factor")? / all, "", "measured", "SIMUMAX")
+            .note(note))
+    };
+    sheet.loss = share("ce_fusion", "fused cross entropy against other memory-bound kernels")?;
+    sheet.routing = share("permute_fwd", "token permutation against other memory-bound kernels")?;
+    sheet.curves = fits.curves()?;
     let machine =
         Machine { matrix: spec.peaks.to_vec(), memory: spec.memory, fixed_s: 0.0, copy: 0.666 };
     let gemm = products(&rows, &machine)?;

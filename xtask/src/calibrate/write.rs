@@ -56,7 +56,10 @@ pub struct Sheet {
     pub name: String,
     pub machine: bool,
     pub fixed: Figure,
+    pub fixed_vector: Figure,
     pub memory: Figure,
+    pub loss: Figure,
+    pub routing: Figure,
     pub data_gradient: Figure,
     pub weight_gradient: Figure,
     pub grouped_weight_gradient: Figure,
@@ -64,6 +67,7 @@ pub struct Sheet {
     pub skew: Vec<(&'static str, (f64, f64, f64))>,
     pub surfaces: Vec<(&'static str, Dtype, Fitted)>,
     pub source: &'static str,
+    pub curves: Vec<super::collectives::Measured>,
 }
 
 impl Sheet {
@@ -84,7 +88,10 @@ impl Sheet {
             spec,
             name: spec.name.to_owned(),
             machine: false,
+            fixed_vector: fixed.clone(),
             fixed,
+            loss: borrowed(0.42, "cross entropy"),
+            routing: borrowed(0.76, "token permutation"),
             memory: Figure::new(0.85, "", "assumed", "judgement").range(0.65, 0.92).note(
                 "no memory-bound kernel is measured here; 0.84 to 0.89 on H100, B200 and GB200",
             ),
@@ -95,6 +102,7 @@ impl Sheet {
             skew: Vec::new(),
             surfaces: Vec::new(),
             source: "AIC",
+            curves: Vec::new(),
         }
     }
 
@@ -115,12 +123,21 @@ impl Sheet {
     }
 }
 
+fn borrowed(share: f64, what: &str) -> Figure {
+    Figure::new(share, "", "derived", "SIMUMAX")
+        .range(share * 0.7, 1.0)
+        .note(format!("{what} against other memory-bound kernels on a B200 machine"))
+}
+
 /// Writes the file.
 pub fn write(path: &Path, sheet: &Sheet) -> Result<()> {
     let mut out = String::new();
     head(&mut out, sheet);
     for (operator, dtype, fitted) in &sheet.surfaces {
         surface(&mut out, sheet, operator, *dtype, fitted);
+    }
+    for curve in &sheet.curves {
+        out.push_str(&curve.text(sheet.source));
     }
     for (operator, dtype, fitted) in &sheet.surfaces {
         let (median, p90) = fitted.errors;
@@ -149,13 +166,14 @@ fn head(out: &mut String, sheet: &Sheet) {
          # max(FLOPs / peak, bytes / bandwidth), after the fixed time; errors are of five-fold\n\
          # cross-validation.\n\
          name = \"{}\"\nchip = \"{}\"\nfamily = \"{}\"\nrelatives = [{}]\nmachine = {}\n\n[peaks]\n\
-         memory = \"{} TB/s\"\n",
+         memory = \"{} TB/s\"\nlink = \"{} GB/s\"\n",
         sheet.name,
         spec.id,
         spec.family,
         relatives.join(", "),
         sheet.machine,
-        trimmed(spec.memory / 1e12, 4)
+        trimmed(spec.memory / 1e12, 4),
+        trimmed(spec.link / 1e9, 1)
     );
     for (dtype, peak) in spec.peaks {
         let _ = writeln!(out, "{} = \"{} TFLOP/s\"", dtype.word(), trimmed(peak / 1e12, 4));
@@ -168,9 +186,11 @@ fn head(out: &mut String, sheet: &Sheet) {
         .note("vector-bound kernels are not measured");
     let lines = [
         ("\n[fixed]\nmatrix", &sheet.fixed),
-        ("vector", &sheet.fixed),
+        ("vector", &sheet.fixed_vector),
         ("\n[memory]\nefficiency", &sheet.memory),
         ("vector", &vector),
+        ("loss", &sheet.loss),
+        ("routing", &sheet.routing),
         ("\n[backward]\ndata_gradient", &sheet.data_gradient),
         ("weight_gradient", &sheet.weight_gradient),
         ("grouped_weight_gradient", &sheet.grouped_weight_gradient),
@@ -224,7 +244,7 @@ fn surface(out: &mut String, sheet: &Sheet, operator: &str, dtype: Dtype, fitted
 }
 
 /// At most `decimals` decimals, no trailing zeros.
-fn trimmed(value: f64, decimals: usize) -> String {
+pub fn trimmed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -1,7 +1,9 @@
 //! Multi-head, grouped-query and latent attention.
 
 use super::rank::{Rank, Traffic, local_kv_heads};
-use crate::{Attention, Class, Operator, Role, Tag, Work, visible};
+use crate::{
+    Architecture, Attention, Class, Layer, Operator, Role, Saved, Shard, Tag, Width, Work, visible,
+};
 
 /// Everything from the sub-layer's normalised input to its output.
 pub(super) fn attention(rank: &mut Rank, attention: &Attention) {
@@ -60,6 +62,42 @@ pub(super) fn core(rank: &mut Rank, work: Work) {
         launches: 1.0,
         tag: Some(Tag::Core),
     });
+}
+
+/// The operators of attention that writes its scores to memory, in place of the fused `core`:
+/// scores over all keys (no causal skipping), softmax with dropout where the model has it, values.
+///
+/// Softmax moves 4 bytes a score forward and 6 backward, dropout 5 more each way with its one-byte
+/// mask (arXiv 2205.05198, section 4.1). `core` itself if it is no grouped attention.
+pub fn unfused_attention(arch: &Architecture, shard: &Shard, core: &Operator) -> Vec<Operator> {
+    let Work::Attention { rows, heads, d_qk, d_v, keys, .. } = core.work else {
+        return vec![core.clone()];
+    };
+    let sequences = shard.micro_batch as f64;
+    let (m, n, count) = (rows / sequences, keys / sequences, heads * sequences);
+    let scores = m * n * count;
+    let dropout = if super::has_dropout(arch) { 5.0 } else { 0.0 };
+    let softmax = Work::Memory {
+        bytes: (4.0 + dropout) * scores,
+        backward_bytes: (6.0 + dropout) * scores,
+        flops: 5.0 * scores,
+    };
+    let part = |name, work, launches| Operator { name, work, launches, ..core.clone() };
+    vec![
+        part("scores", Work::Gemm { m, n, k: d_qk, count }, 1.0),
+        part("softmax", softmax, if dropout > 0.0 { 2.0 } else { 1.0 }),
+        part("values", Work::Gemm { m, n: d_v, k: n, count }, 1.0),
+    ]
+}
+
+/// Tensors that unfused attention keeps for the backward pass: the softmax (2 bytes a score), and
+/// with dropout its mask and output (3 more; arXiv 2205.05198, section 4.1).
+pub fn unfused_saved(arch: &Architecture, layer: &Layer, shard: &Shard) -> Option<Saved> {
+    let Attention::Grouped { heads, .. } = layer.attention else { return None };
+    let tokens = super::rank::tokens(shard);
+    let scores = tokens * shard.sequence as f64 * heads as f64 / shard.tensor as f64;
+    let width = Width::Bytes(if super::has_dropout(arch) { 5 } else { 2 });
+    Some(Saved { name: "scores", elements: scores, width, tags: vec![Tag::Core] })
 }
 
 /// Rotary positions over `elements`, in place: one kernel for queries, one for keys.

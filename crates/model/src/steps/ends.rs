@@ -2,7 +2,9 @@
 
 use super::rank::{self, Rank, Traffic};
 use super::{Wire, block, hyper};
-use crate::{Architecture, Axis, Class, Collective, Layer, Residual, Role, Shard, Step};
+use crate::{
+    Architecture, Axis, Class, Collective, Layer, Operator, Residual, Role, Shard, Step, Work,
+};
 
 /// Steps of the embedding on the first stage: look-up, learned positions, streams.
 ///
@@ -48,9 +50,9 @@ fn look_up(rank: &mut Rank) {
 
 /// Steps of the head on the last stage: collapse of the streams, final norm, logits, loss.
 ///
-/// The loss is Megatron's vocabulary-parallel cross-entropy with FP32 logits: 18 bytes a logit
-/// forward (cast, maximum, exponentials with their sum), 14 backward (gradient in place, cast).
-/// Not valid for losses fused with the head's product, which never write the logits.
+/// The loss is Megatron's vocabulary-parallel cross-entropy with FP32 logits, kernel by kernel: 38
+/// bytes a logit forward (cast 6, maximum 4, difference 8, exponential 8, sum 4, division 8), 14
+/// backward (scale in place 8, cast 6). A plan with a fused loss replaces it by [`fused_loss`].
 pub fn head_steps(arch: &Architecture, shard: &Shard, wire: &Wire) -> Vec<Step> {
     let mut rank = Rank::new(arch, shard, wire);
     head(&mut rank);
@@ -75,7 +77,7 @@ fn head(rank: &mut Rank) {
     rank.gemm("head", Class::Head, Role::Head, None, (tokens, vocab, hidden));
     let logits = tokens * vocab;
     let loss = Traffic {
-        forward: 9.0 * logits,
+        forward: 19.0 * logits,
         backward: 7.0 * logits,
         flops: 5.0 * logits,
         launches: 6.0,
@@ -87,6 +89,15 @@ fn head(rank: &mut Rank) {
         let reduce = Collective::AllReduce;
         rank.exchange("tp_loss", Axis::Tensor, (reduce, 3.0 * 4.0 * tokens), (reduce, 0.0));
     }
+}
+
+/// The loss as one fused kernel each way in place of `loss`: 16-bit logits are read twice and
+/// overwritten by their gradient forward (6 bytes a logit), scaled backward (4).
+pub fn fused_loss(loss: &Operator) -> Operator {
+    let Work::Memory { bytes, flops, .. } = loss.work else { return loss.clone() };
+    let logits = bytes / 38.0;
+    let work = Work::Memory { bytes: 6.0 * logits, backward_bytes: 4.0 * logits, flops };
+    Operator { work, launches: 1.0, ..loss.clone() }
 }
 
 /// Steps of one multi-token-prediction block: its own embedding look-up, two norms, the two

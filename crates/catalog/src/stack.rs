@@ -1,0 +1,120 @@
+//! `catalog/stacks/*.toml` to [`Stack`].
+
+use crate::chip::{FAMILIES, id_of};
+use crate::embedded::{Kind, ids, text, unknown_id};
+use crate::figure::{NOT_NEGATIVE, POSITIVE};
+use crate::toml_reader::{Reader, Table};
+use diagnostic::{Diagnostic, Diagnostics};
+use std::collections::BTreeMap;
+use units::{Figure, Unit};
+
+/// What a training framework adds to the kernels it runs: the host's work between them, and how its
+/// own kernels differ from the measured ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack {
+    /// File name without ending.
+    pub id: String,
+    /// What it is.
+    pub name: String,
+    /// Chip families whose default it is.
+    pub default_for: Vec<String>,
+    /// Time of the host to launch one kernel, when kernels are not recorded as graphs. Seconds.
+    pub launch: Figure,
+    /// The same for one collective. Seconds.
+    pub collective_launch: Figure,
+    /// Bytes its norms, activations and residuals move, over what fused kernels would. Ratio.
+    pub traffic: Figure,
+    /// Bytes a weight's gradient moves each micro-batch beyond the product that makes it: 0 where the
+    /// product adds to the accumulator itself. Bytes an element.
+    pub gradient_bytes: Figure,
+    /// Work of the host once an optimizer step during which the device waits. Seconds.
+    pub step: Figure,
+    /// Speed of its fused attention over that of the calibration, by chip family; 1 where absent.
+    pub attention: BTreeMap<String, Figure>,
+}
+
+/// The built-in stack of that id.
+///
+/// ```
+/// let stack = catalog::stack("megatron-core").unwrap();
+/// assert!((stack.launch.value - 60e-6).abs() < 1e-9);
+/// ```
+///
+/// # Errors
+/// If there is none.
+pub fn stack(id: &str) -> Result<Stack, Diagnostics> {
+    match text(Kind::Stack, id) {
+        Some(text) => parse_stack(&format!("catalog/stacks/{id}.toml"), text),
+        None => Err(unknown_id(Kind::Stack, id).into()),
+    }
+}
+
+/// The stack that runs on chips of `family` unless another is named.
+///
+/// # Errors
+/// A family that is no stack's default.
+pub fn stack_for(family: &str) -> Result<Stack, Diagnostics> {
+    for id in ids(Kind::Stack) {
+        let stack = stack(id)?;
+        if stack.default_for.iter().any(|f| f == family) {
+            return Ok(stack);
+        }
+    }
+    let message = format!("no software stack is the default of family `{family}`");
+    Err(Diagnostic::error("catalog::stack", message).hint("name one with `stack = \"..\"`").into())
+}
+
+/// Reads a stack file; the id is the file's name without folder and ending.
+///
+/// # Errors
+/// Every problem of the text, each with its place.
+pub fn parse_stack(file_name: &str, text: &str) -> Result<Stack, Diagnostics> {
+    let reader = Reader::new(file_name, text);
+    let stack = reader.root().and_then(|root| read(root, id_of(file_name)));
+    reader.into_result(stack)
+}
+
+fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
+    let name = root.take_str("name");
+    let default_for = if root.has("default_for") {
+        let items = root.take_array("default_for")?;
+        let words: Vec<Option<&str>> =
+            items.into_iter().map(|item| item.into_word(&FAMILIES)).collect();
+        words.into_iter().map(|w| w.map(str::to_owned)).collect()
+    } else {
+        Some(Vec::new())
+    };
+    let launch = root.take_figure("launch", Unit::Second, &NOT_NEGATIVE);
+    let collective_launch = root.take_figure("collective_launch", Unit::Second, &NOT_NEGATIVE);
+    let traffic = root.take_figure("traffic", Unit::Ratio, &POSITIVE);
+    let gradient_bytes = root.take_figure("gradient_bytes", Unit::Byte, &NOT_NEGATIVE);
+    let step = root.take_figure("step", Unit::Second, &NOT_NEGATIVE);
+    let attention = if root.has("attention") {
+        root.take_table("attention").and_then(shares)
+    } else {
+        Some(BTreeMap::new())
+    };
+    root.finish();
+    Some(Stack {
+        id,
+        name: name?,
+        default_for: default_for?,
+        launch: launch?,
+        collective_launch: collective_launch?,
+        traffic: traffic?,
+        gradient_bytes: gradient_bytes?,
+        step: step?,
+        attention: attention?,
+    })
+}
+
+fn shares(mut table: Table<'_>) -> Option<BTreeMap<String, Figure>> {
+    let mut read = BTreeMap::new();
+    for (family, _) in FAMILIES {
+        if table.has(family) {
+            read.insert(family.to_owned(), table.take_figure(family, Unit::Ratio, &POSITIVE)?);
+        }
+    }
+    table.finish();
+    Some(read)
+}

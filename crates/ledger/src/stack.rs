@@ -1,0 +1,50 @@
+//! A row's software stack.
+
+use crate::columns::Fields;
+use catalog::Recipe;
+use model::{Architecture, Attention};
+
+/// Words of `other_opts`, `source_title` and `notes` and the stack they mean; the first that is found
+/// counts. What is not found runs the chip family's usual stack.
+const STACKS: [(&str, &str); 9] = [
+    ("megatron-deepspeed", "megatron-deepspeed"),
+    ("deepspeed", "megatron-deepspeed"),
+    ("torchtitan", "torchtitan"),
+    ("llm-foundry", "llm-foundry"),
+    ("mosaic", "llm-foundry"),
+    ("korthikanti", "megatron-2021"),
+    ("reducing activation recomputation", "megatron-2021"),
+    ("efficient large-scale language model training", "megatron-2021"),
+    ("deepseek-v3 technical", "hai-llm"),
+];
+
+/// The id of the row's stack, if its text names one.
+pub(crate) fn stack(fields: &Fields) -> Option<&'static str> {
+    let text = format!(
+        "{} {} {} {}",
+        fields.lower("other_opts"),
+        fields.lower("source_title"),
+        fields.lower("zero_fsdp"),
+        fields.lower("notes"),
+    );
+    let (_, id) = STACKS.iter().find(|(word, _)| text.contains(word))?;
+    let eager = *id == "torchtitan" && !fields.lower("other_opts").contains("torch.compile");
+    Some(if eager { "torchtitan-eager" } else { id })
+}
+
+/// Whether the stack's attention writes its scores to memory: frameworks before FlashAttention, where
+/// the row does not say otherwise.
+pub(crate) fn unfused_attention(fields: &Fields) -> bool {
+    let early = matches!(stack(fields), Some("megatron-2021" | "megatron-deepspeed"));
+    early && !fields.lower("other_opts").contains("flash")
+}
+
+/// Whether attention is unfused because the model's heads have learnt sinks: Megatron-Bridge's rows of
+/// GPT-OSS-120B in 16 bits run as long as scores in memory take on each of four chips (GB200, B200,
+/// B300, H100); fused kernels came with FP8 attention.
+pub(crate) fn sinks_unfused(fields: &Fields, model: &Architecture, recipe: &Recipe) -> bool {
+    let sinks =
+        model.layers.iter().any(|l| matches!(l.attention, Attention::Grouped { sinks: true, .. }));
+    let bridge = fields.lower("source_title").contains("megatron-bridge");
+    sinks && bridge && recipe.precision.attention.bytes() >= 2.0
+}
