@@ -144,6 +144,7 @@ impl Stack {
             ("stack.gradient_bytes".to_owned(), &self.gradient_bytes),
             ("stack.step".to_owned(), &self.step),
         ];
+        all.extend(self.fp8.iter().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
         all.extend(self.attention.iter().map(|(f, s)| (format!("stack.attention.{f}"), s)));
         all
     }
@@ -157,6 +158,7 @@ impl Stack {
             ("stack.gradient_bytes".to_owned(), &mut self.gradient_bytes),
             ("stack.step".to_owned(), &mut self.step),
         ];
+        all.extend(self.fp8.iter_mut().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
         all.extend(self.attention.iter_mut().map(|(f, s)| (format!("stack.attention.{f}"), s)));
         all
     }

@@ -29,6 +29,8 @@ pub struct Stack {
     pub gradient_bytes: Figure,
     /// Work of the host once an optimizer step during which the device waits. Seconds.
     pub step: Figure,
+    /// Speed of its FP8 products over that of the calibration, by chip family; 1 where absent.
+    pub fp8: BTreeMap<String, Figure>,
     /// Speed of its fused attention over that of the calibration, by chip family; 1 where absent.
     pub attention: BTreeMap<String, Figure>,
 }
@@ -89,11 +91,10 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let traffic = root.take_figure("traffic", Unit::Ratio, &POSITIVE);
     let gradient_bytes = root.take_figure("gradient_bytes", Unit::Byte, &NOT_NEGATIVE);
     let step = root.take_figure("step", Unit::Second, &NOT_NEGATIVE);
-    let attention = if root.has("attention") {
-        root.take_table("attention").and_then(shares)
-    } else {
-        Some(BTreeMap::new())
+    let mut by_family = |key: &str| {
+        if root.has(key) { root.take_table(key).and_then(shares) } else { Some(BTreeMap::new()) }
     };
+    let (fp8, attention) = (by_family("fp8"), by_family("attention"));
     root.finish();
     Some(Stack {
         id,
@@ -104,6 +105,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         traffic: traffic?,
         gradient_bytes: gradient_bytes?,
         step: step?,
+        fp8: fp8?,
         attention: attention?,
     })
 }

@@ -10,10 +10,12 @@ mod exposure;
 mod machine;
 mod price;
 mod rehearse;
+mod sampling;
 mod uncertainty;
 
 pub use estimate::{Estimate, Hidden, Part, PartKind, Phases, RankTime, estimate};
 pub use machine::Machine;
 pub use price::{COMM_AXES, CommAxis, PassTime, Prices, SegmentTime, price};
 pub use rehearse::{Rehearsal, StageAnswer, lowered, machine, mfu_peak, rehearse};
-pub use uncertainty::{Answer, Driver, Interval, assumed, interval};
+pub use sampling::{SAMPLES, interval};
+pub use uncertainty::{Driver, Interval, assumed, drivers};

@@ -68,6 +68,12 @@ impl Machine {
         Self { stack, ..self }
     }
 
+    /// Speed of the stack's products in `dtype` over the calibration's.
+    pub fn product_share(&self, dtype: catalog::Dtype) -> f64 {
+        let own = self.stack.fp8.get(&self.cluster.chip.family);
+        if dtype == catalog::Dtype::Fp8 { own.map_or(1.0, |f| f.value) } else { 1.0 }
+    }
+
     /// Speed of the stack's fused attention over the calibration's.
     pub fn attention_share(&self) -> f64 {
         self.stack.attention.get(&self.cluster.chip.family).map_or(1.0, |f| f.value)

@@ -198,7 +198,7 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
 fn operator_costs(operator: &Operator, machine: &Machine) -> [Cost; 3] {
     let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
     let dtype = role_dtype(machine, operator.role);
-    let factor = machine.kernel_time.value * stack_factor(operator, machine);
+    let factor = machine.kernel_time.value * stack_factor(operator, dtype, machine);
     let [cast_in, cast_out] = casts(chip, calibration, &operator.work, dtype);
     let mut costs = [forward, data_gradient, weight_gradient].map(|pass| {
         let cost = pass(chip, calibration, &operator.work, dtype, operator.launches);
@@ -227,14 +227,15 @@ fn accumulation(operator: &Operator, machine: &Machine) -> Cost {
 }
 
 /// How much longer the stack's own kernel takes than the calibration's: memory-bound work moves its
-/// traffic's multiple, fused attention runs at its share of the speed.
-fn stack_factor(operator: &Operator, machine: &Machine) -> f64 {
+/// traffic's multiple; fused attention and FP8 products run at their share of the speed.
+fn stack_factor(operator: &Operator, dtype: catalog::Dtype, machine: &Machine) -> f64 {
     let memory = &machine.calibration.memory;
     match operator.work {
         Work::Memory { .. } if operator.class == Class::Head => 1.0 / memory.loss.value,
         Work::Memory { .. } if operator.class == Class::Routing => 1.0 / memory.routing.value,
         Work::Memory { .. } if operator.class == Class::Elementwise => machine.stack.traffic.value,
         Work::Attention { .. } => 1.0 / machine.attention_share(),
+        Work::Gemm { .. } | Work::GroupedGemm { .. } => 1.0 / machine.product_share(dtype),
         _ => 1.0,
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::estimate::{Estimate, estimate};
 use crate::machine::Machine;
-use crate::uncertainty::{Driver, Interval, interval};
+use crate::sampling::{SAMPLES, interval};
+use crate::uncertainty::{Driver, Interval, drivers};
 use catalog::Dtype;
 use diagnostic::Diagnostics;
 use plan::{Layout, Shape, StageMemory, lower, memory};
@@ -98,8 +99,8 @@ pub fn lowered(scenario: &Scenario, job: &Job) -> Option<(Program, Vec<StageMemo
 fn stage(scenario: &Scenario, job: &Job, machine: &Machine) -> Option<StageAnswer> {
     let (program, memory) = lowered(scenario, job)?;
     let estimate = estimate(&program, machine);
-    let answer = interval(&program, machine);
-    let step_s = answer.step_s;
+    let step_s = interval(&program, machine, SAMPLES);
+    let drivers = drivers(&program, machine);
     let batch_tokens = job.batch_tokens();
     let tokens_per_s = step_s.map(|s| batch_tokens / s);
     let flops = scenario.model.flops_per_token(job.sequence).megatron_causal * batch_tokens;
@@ -112,7 +113,7 @@ fn stage(scenario: &Scenario, job: &Job, machine: &Machine) -> Option<StageAnswe
         program,
         estimate,
         step_s,
-        drivers: answer.drivers,
+        drivers,
         memory,
         tokens_per_s,
         flops_per_chip,
@@ -150,7 +151,13 @@ fn total_days(scenario: &Scenario, stages: &[StageAnswer]) -> Interval {
     for end in [tokens.low, tokens.high] {
         widen(value * end / tokens.value);
     }
-    Interval { value, low: (value - libm::sqrt(below)).max(0.0), high: value + libm::sqrt(above) }
+    let median = sum(|d| d.median);
+    Interval {
+        value,
+        median,
+        low: (value - libm::sqrt(below)).max(0.0),
+        high: value + libm::sqrt(above),
+    }
 }
 
 /// Days with one stage's share at `share` and the others scaled to make up the rest.

@@ -1,4 +1,4 @@
-//! From the ranges of the figures to the range of the answer.
+//! An answer's interval, and which figures make it wide.
 
 use crate::estimate::estimate;
 use crate::machine::Machine;
@@ -8,11 +8,13 @@ use units::{Figure, Origin};
 /// A value with its range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
-    /// Best value.
+    /// With every figure at its value.
     pub value: f64,
-    /// Low end.
+    /// Median over the figures' ranges.
+    pub median: f64,
+    /// 5th percentile.
     pub low: f64,
-    /// High end.
+    /// 95th percentile.
     pub high: f64,
 }
 
@@ -21,7 +23,7 @@ impl Interval {
     #[must_use]
     pub fn map(self, f: impl Fn(f64) -> f64) -> Self {
         let (a, b) = (f(self.low), f(self.high));
-        Self { value: f(self.value), low: a.min(b), high: a.max(b) }
+        Self { value: f(self.value), median: f(self.median), low: a.min(b), high: a.max(b) }
     }
 }
 
@@ -45,38 +47,15 @@ impl Driver {
     }
 }
 
-/// A step's interval and what makes it wide.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// The step. Seconds.
-    pub step_s: Interval,
-    /// Every uncertain figure that moves the step, the widest swing first.
-    pub drivers: Vec<Driver>,
-}
-
-/// Moves each uncertain figure to both ends of its range, one at a time, and joins the changes in
-/// quadrature: independent errors of about 90% each give about 90% together.
-///
-/// Not valid for figures that move together or where two ends interact (a collective that becomes
-/// the bottleneck only when compute is fast too).
-pub fn interval(program: &Program, machine: &Machine) -> Answer {
-    let value = estimate(program, machine).step_s;
-    let paths: Vec<usize> = machine
-        .figures()
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, figure))| figure.is_uncertain())
-        .map(|(i, _)| i)
-        .collect();
-    let (mut below, mut above) = (0.0, 0.0);
-    let mut drivers = Vec::new();
+/// Moves each uncertain figure to both ends of its range, one at a time: every figure that moves the
+/// step, the widest swing first.
+pub fn drivers(program: &Program, machine: &Machine) -> Vec<Driver> {
     let mut moved = machine.clone();
-    for index in paths {
-        let Some((path, figure)) =
-            machine.figures().into_iter().nth(index).map(|(p, f)| (p, f.clone()))
-        else {
+    let mut drivers = Vec::new();
+    for (index, (path, figure)) in machine.figures().into_iter().enumerate() {
+        if !figure.is_uncertain() {
             continue;
-        };
+        }
         let mut at = |end: f64| {
             set(&mut moved, index, end);
             let step_s = estimate(program, &moved).step_s;
@@ -84,25 +63,12 @@ pub fn interval(program: &Program, machine: &Machine) -> Answer {
             step_s
         };
         let (step_at_low_s, step_at_high_s) = (at(figure.low), at(figure.high));
-        for step_s in [step_at_low_s, step_at_high_s] {
-            let change = step_s - value;
-            if change < 0.0 {
-                below += change * change;
-            } else {
-                above += change * change;
-            }
-        }
         if step_at_low_s.total_cmp(&step_at_high_s).is_ne() {
-            drivers.push(Driver { path, figure, step_at_low_s, step_at_high_s });
+            drivers.push(Driver { path, figure: figure.clone(), step_at_low_s, step_at_high_s });
         }
     }
     drivers.sort_by(|a, b| b.swing_s().total_cmp(&a.swing_s()).then_with(|| a.path.cmp(&b.path)));
-    let step_s = Interval {
-        value,
-        low: (value - libm::sqrt(below)).max(0.0),
-        high: value + libm::sqrt(above),
-    };
-    Answer { step_s, drivers }
+    drivers
 }
 
 fn set(machine: &mut Machine, index: usize, value: f64) {

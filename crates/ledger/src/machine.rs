@@ -16,7 +16,7 @@ const CLUSTERS: [(&str, &str); 18] = [
     ("b300", "dgx-b300"),
     ("gb200", "gb200-nvl72"),
     ("gb300", "gb300-nvl72"),
-    ("ascend 910b", "atlas-800t-a2"),
+    ("ascend 910b", "atlas-800t-a2-313t"),
     ("ascend 910c", "atlas-900-a3-superpod"),
     ("ascend 950", "atlas-950-superpod"),
     ("tpu v5e", "tpu-v5e"),

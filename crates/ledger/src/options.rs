@@ -72,7 +72,7 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         graphs: graphs.contains("full"),
         unfused_attention: unfused_attention(fields),
         adapters: options.contains("lora").then_some(LORA_RANK),
-        fused_loss: notes.contains("fused cross-entropy") || notes.contains("recipe"),
+        fused_loss: notes.contains("recipe"),
         deduplicated_dispatch: dispatcher.contains("hybridep") || dispatcher.contains("deepep"),
         pipeline_innermost: false,
         stage_blocks: None,

@@ -107,9 +107,9 @@ pub fn embedding_saved(arch: &Architecture, shard: &Shard) -> Vec<Saved> {
     kept.saved
 }
 
-/// What the head keeps: the final norm's input and output, and FP32 logits (4·T·V/t bytes, the
-/// softmax written over them; arXiv 2205.05198, section 4.3) unless the loss is fused with the
-/// head's product.
+/// What the head keeps: the final norm's input and output, and of each logit 16 bits, the FP32
+/// softmax written over its FP32 copy, and a 16-bit gradient (8·T·V/t bytes); with a fused loss only
+/// the 16 bits, which its gradient overwrites.
 pub fn head_saved(arch: &Architecture, shard: &Shard, fused_loss: bool) -> Vec<Saved> {
     let mut kept = Kept::new(arch, shard);
     let hidden = kept.hidden;
@@ -118,9 +118,7 @@ pub fn head_saved(arch: &Architecture, shard: &Shard, fused_loss: bool) -> Vec<S
     }
     kept.row("final_norm_in", hidden, Width::Activation, &[]);
     kept.row("head_in", hidden, Width::Activation, &[Tag::Norm]);
-    if !fused_loss {
-        kept.cut("logits", arch.vocab as f64, Width::Bytes(4), &[]);
-    }
+    kept.cut("logits", arch.vocab as f64, Width::Bytes(if fused_loss { 2 } else { 8 }), &[]);
     kept.saved
 }
 

@@ -171,8 +171,9 @@ fn block_activations(
     }
 }
 
-/// What `saved` leaves for the backward pass after recomputation, and what recomputing it brings
-/// back while the block runs.
+/// What `saved` leaves for the backward pass after recomputation, and what the block needs besides
+/// while it runs backward: what recomputing brings back, and the gradients of two neighbouring tensors
+/// (the one being made from the other), taken as the two largest.
 fn kept_and_working(
     plan: &Plan,
     model: &Architecture,
@@ -184,11 +185,19 @@ fn kept_and_working(
     let precision = &recipe.precision;
     let bytes = |s: &Saved| s.elements * width_bytes(precision, s.width);
     let all: f64 = saved.iter().map(bytes).sum();
+    let gradients = two_largest(saved.iter().map(bytes));
     if full {
         let input = layer_input_elements(model, shard) * precision.activations.bytes();
-        return (input, (all - input).max(0.0));
+        return (input, (all - input).max(0.0) + gradients);
     }
     let recomputed = |s: &&Saved| s.tags.iter().any(|t| plan.recompute.tags.contains(t));
     let freed: f64 = saved.iter().filter(recomputed).map(bytes).sum();
-    (all - freed, freed)
+    (all - freed, freed + gradients)
+}
+
+fn two_largest(sizes: impl Iterator<Item = f64>) -> f64 {
+    let (first, second) = sizes.fold((0.0_f64, 0.0_f64), |(first, second), size| {
+        (first.max(size), second.max(size.min(first)))
+    });
+    first + second
 }

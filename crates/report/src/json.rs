@@ -33,11 +33,13 @@ impl Stamp {
 
 /// An answer's interval; its origin is always `derived`.
 fn interval(i: &Interval) -> Value {
-    json!({ "value": i.value, "low": i.low, "high": i.high, "origin": "derived" })
+    json!({
+        "value": i.value, "p50": i.median, "low": i.low, "high": i.high, "origin": "derived",
+    })
 }
 
 fn exact(value: f64) -> Value {
-    interval(&Interval { value, low: value, high: value })
+    interval(&Interval { value, median: value, low: value, high: value })
 }
 
 /// A figure with its source.

@@ -104,8 +104,9 @@ fn fp32_logits_are_kept_unless_the_loss_is_fused() {
     let shard = Shard { tensor: 8, sequence_parallel: true, ..shard(8192) };
     let kept = bytes(&head_saved(&arch, &shard, false), 2.0, &[]);
     let fused = bytes(&head_saved(&arch, &shard, true), 2.0, &[]);
-    assert_eq!(kept - fused, 4.0 * 8192.0 * 128_256.0 / 8.0);
-    assert_eq!(fused, 2.0 * 2.0 * 8192.0 * 4096.0 / 8.0);
+    let logits = 8192.0 * 128_256.0 / 8.0;
+    assert_eq!(kept - fused, 6.0 * logits);
+    assert_eq!(fused, 2.0 * logits + 2.0 * 2.0 * 8192.0 * 4096.0 / 8.0);
 }
 
 #[test]
@@ -123,7 +124,8 @@ fn a_prediction_block_keeps_a_second_set_of_logits() {
     let kept = bytes(&mtp_saved(&arch, &arch.mtp[0], &shard, false), 2.0, &[]);
     let fused = bytes(&mtp_saved(&arch, &arch.mtp[0], &shard, true), 2.0, &[]);
     let block = bytes(&layer_saved(&arch, &arch.mtp[0], &shard), 2.0, &[]);
-    assert_eq!(kept - fused, 4.0 * 4096.0 * 129_280.0);
+    let logits = 4096.0 * 129_280.0;
+    assert_eq!(kept - fused, 6.0 * logits);
     // Token ids, two norms over five widths in and out, and the head's streams and norm.
-    assert_eq!(fused - block, 4096.0 * (8.0 + 2.0 * 7168.0 * (10.0 + 6.0)));
+    assert_eq!(fused - block, 2.0 * logits + 4096.0 * (8.0 + 2.0 * 7168.0 * (10.0 + 6.0)));
 }
