@@ -72,7 +72,8 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         graphs: graphs.contains("full"),
         unfused_attention: unfused_attention(fields),
         adapters: options.contains("lora").then_some(LORA_RANK),
-        fused_loss: notes.contains("recipe"),
+        fused_loss: notes.contains("recipe")
+            || fields.lower("source_title").contains("megatron-bridge"),
         deduplicated_dispatch: dispatcher.contains("hybridep") || dispatcher.contains("deepep"),
         pipeline_innermost: false,
         stage_blocks: None,
@@ -144,7 +145,7 @@ fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
         gradient_reduce: (default || says(&["grad-reduce"])) && !says(&["grad-reduce overlap off"]),
         parameter_gather: default || says(&["param-gather"]),
         expert: says(&["ep all-to-all overlapped", "ep overlap on", "moe-fb-overlap"]),
-        tensor: (nvidia && fields.text("EP").is_empty()
+        tensor: (nvidia && fields.text("n_experts").is_empty()
             || says(&["tp comm overlap", "asynctp", "async tp", "mc2", "coc"]))
             && !says(&["tp_comm_overlap false"]),
         context: nvidia,

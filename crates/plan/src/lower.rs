@@ -179,6 +179,11 @@ impl<'a> Builder<'a> {
             let parts = model::unfused_attention(self.model, shard, &operator);
             return parts.into_iter().map(Step::Compute).collect();
         }
+        // Libraries that send a token once per node (DeepEP, HybridEP) write rows by expert on arrival.
+        let sorts = matches!(operator.name, "expert_sort" | "expert_unsort");
+        if self.plan.deduplicated_dispatch && sorts {
+            return Vec::new();
+        }
         if self.plan.fused_loss && operator.name == "loss" {
             return vec![Step::Compute(model::fused_loss(&operator))];
         }
