@@ -229,10 +229,9 @@ fn accumulation(operator: &Operator, machine: &Machine) -> Cost {
 /// How much longer the stack's own kernel takes than the calibration's: memory-bound work moves its
 /// traffic's multiple; fused attention and FP8 products run at their share of the speed.
 fn stack_factor(operator: &Operator, dtype: catalog::Dtype, machine: &Machine) -> f64 {
-    let memory = &machine.calibration.memory;
+    let routing = machine.calibration.memory.routing.value;
     match operator.work {
-        Work::Memory { .. } if operator.class == Class::Head => 1.0 / memory.loss.value,
-        Work::Memory { .. } if operator.class == Class::Routing => 1.0 / memory.routing.value,
+        Work::Memory { .. } if operator.class == Class::Routing => 1.0 / routing,
         Work::Memory { .. } if operator.class == Class::Elementwise => machine.stack.traffic.value,
         Work::Attention { .. } => 1.0 / machine.attention_share(),
         Work::Gemm { .. } | Work::GroupedGemm { .. } => 1.0 / machine.product_share(dtype),

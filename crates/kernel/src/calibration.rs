@@ -99,8 +99,6 @@ pub struct MemoryKind {
     pub efficiency: Figure,
     /// Share of the vector peak it reaches.
     pub vector: Figure,
-    /// Rate of the loss against other memory-bound kernels.
-    pub loss: Figure,
     /// Rate of token permutation and routing against other memory-bound kernels.
     pub routing: Figure,
 }

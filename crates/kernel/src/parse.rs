@@ -83,7 +83,6 @@ mod raw {
     pub struct Memory {
         pub efficiency: Figure,
         pub vector: Figure,
-        pub loss: Figure,
         pub routing: Figure,
     }
 
@@ -210,7 +209,6 @@ impl Reader<'_> {
         let fixed_vector = figure("fixed.vector", &raw.fixed.vector, Unit::Second, &time);
         let efficiency = figure("memory.efficiency", &raw.memory.efficiency, Unit::Ratio, &share);
         let vector = figure("memory.vector", &raw.memory.vector, Unit::Ratio, &share);
-        let loss = figure("memory.loss", &raw.memory.loss, Unit::Ratio, &share);
         let routing = figure("memory.routing", &raw.memory.routing, Unit::Ratio, &share);
         let data = figure("backward.data_gradient", &b.data_gradient, Unit::Ratio, &factor);
         let weight = figure("backward.weight_gradient", &b.weight_gradient, Unit::Ratio, &factor);
@@ -242,7 +240,6 @@ impl Reader<'_> {
             memory: MemoryKind {
                 efficiency: efficiency?,
                 vector: vector?,
-                loss: loss?,
                 routing: routing?,
             },
             backward: Backward {

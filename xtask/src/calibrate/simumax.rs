@@ -114,7 +114,6 @@ pub fn sheet(path: &Path, spec: &'static Spec, base: &Sheet) -> Result<Sheet> {
         Ok(Figure::new(fits.memory(what, "efficient_factor")? / all, "", "measured", "SIMUMAX")
             .note(note))
     };
-    sheet.loss = share("ce_fusion", "fused cross entropy against other memory-bound kernels")?;
     sheet.routing = share("permute_fwd", "token permutation against other memory-bound kernels")?;
     sheet.curves = fits.curves()?;
     let machine =

@@ -58,7 +58,6 @@ pub struct Sheet {
     pub fixed: Figure,
     pub fixed_vector: Figure,
     pub memory: Figure,
-    pub loss: Figure,
     pub routing: Figure,
     pub data_gradient: Figure,
     pub weight_gradient: Figure,
@@ -90,7 +89,6 @@ impl Sheet {
             machine: false,
             fixed_vector: fixed.clone(),
             fixed,
-            loss: borrowed(0.42, "cross entropy"),
             routing: borrowed(0.76, "token permutation"),
             memory: Figure::new(0.85, "", "assumed", "judgement").range(0.65, 0.92).note(
                 "no memory-bound kernel is measured here; 0.84 to 0.89 on H100, B200 and GB200",
@@ -189,7 +187,6 @@ fn head(out: &mut String, sheet: &Sheet) {
         ("vector", &sheet.fixed_vector),
         ("\n[memory]\nefficiency", &sheet.memory),
         ("vector", &vector),
-        ("loss", &sheet.loss),
         ("routing", &sheet.routing),
         ("\n[backward]\ndata_gradient", &sheet.data_gradient),
         ("weight_gradient", &sheet.weight_gradient),
