@@ -1,5 +1,6 @@
 //! Pages of the book made from the program: the reference of commands and catalog, the ledger.
 
+use crate::plots;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
 use std::path::Path;
@@ -8,10 +9,14 @@ use std::process::Command;
 /// Writes the pages, or with `check` fails if one is stale.
 pub fn run(check: bool) -> Result<()> {
     let mut stale = Vec::new();
+    let ledger: serde_json::Value =
+        serde_json::from_str(&supernode(&["validate", "--format", "json"])?)?;
     for (path, text) in [
         ("docs/src/reference/cli.md", cli()?),
         ("docs/src/reference/catalog.md", catalog()?),
         ("docs/src/validation.md", validation()?),
+        ("docs/src/validation-steps.svg", plots::predicted_against_measured(&ledger)),
+        ("docs/src/validation-families.svg", plots::error_by_family(&ledger)),
     ] {
         let old = std::fs::read_to_string(path).unwrap_or_default();
         if old == text {
@@ -104,7 +109,12 @@ fn validation() -> Result<String> {
         "# The ledger\n\nMade by `cargo xtask codegen`: every published step the project ships, replayed \
          by the shipped program with no input of its own. Errors are of the step time, predicted over \
          measured less one; a row counts where its source states everything (`full`). Calibrated: kernels \
-         of that chip were measured; no training step entered any prediction.\n\n```text\n{}\n```\n\n\
+         of that chip were measured. Of whole steps only what no kernel shows entered: the host's time \
+         to launch, the traffic of a framework's own kernels, the clock a board keeps, and the width of \
+         the interval (figures of origin `measured` with sources BRIDGE, MPT, VTRAIN and LEDGER; `cargo \
+         xtask calibrate steps` fits them and prints the error on rows kept out).\n\n\
+         ![Predicted against measured step time](validation-steps.svg)\n\n\
+         ![Mean error by family](validation-families.svg)\n\n```text\n{}\n```\n\n\
          ## Rows not replayed, and why\n\n```text\n{}\n```\n",
         text[families..].trim_end(),
         text[reasons..families].trim_start_matches("Not replayed").trim_matches('\n'),

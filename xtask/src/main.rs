@@ -4,6 +4,7 @@
 mod calibrate;
 mod ci;
 mod codegen;
+mod plots;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -15,6 +16,8 @@ fn main() -> Result<()> {
         ["codegen"] => codegen::run(false),
         ["codegen", "--check"] => codegen::run(true),
         ["tidy"] => tidy::run(),
+        #[cfg(feature = "calibrate")]
+        ["calibrate", "steps"] => calibrate::steps::run(),
         #[cfg(feature = "calibrate")]
         ["calibrate", folder] => calibrate::run(
             std::path::Path::new(folder),

@@ -237,11 +237,7 @@ impl Reader<'_> {
             peaks,
             surfaces,
             curves,
-            memory: MemoryKind {
-                efficiency: efficiency?,
-                vector: vector?,
-                routing: routing?,
-            },
+            memory: MemoryKind { efficiency: efficiency?, vector: vector?, routing: routing? },
             backward: Backward {
                 data_gradient: data?,
                 weight_gradient: weight?,

@@ -6,6 +6,7 @@
 //! or means something unknown is kept with its reason. Start at [`replay`].
 
 mod columns;
+mod groups;
 mod machine;
 mod models;
 mod options;
@@ -15,5 +16,6 @@ mod stack;
 mod summary;
 mod target;
 
+pub use groups::Group;
 pub use replay::{Ledger, Prepared, Row, Status, prepare, replay, shipped};
 pub use summary::{FamilySummary, Summary, summarize};

@@ -48,6 +48,10 @@ pub struct Row {
     pub model: String,
     /// Accelerator as printed.
     pub accelerator: String,
+    /// Whether the model has routed experts.
+    pub experts: bool,
+    /// The machine whose own kernels were used, if its row names one.
+    pub machine: String,
     /// `full`, `mostly (..)` or `partial (..)`.
     pub complete: String,
     /// Whether it was replayed.
@@ -78,6 +82,12 @@ impl Row {
     /// Whether its source states everything.
     pub fn is_full(&self) -> bool {
         self.complete.starts_with("full")
+    }
+
+    /// Whether the measured step lies in the predicted interval, if both are known.
+    pub fn covered(&self) -> Option<bool> {
+        let (low, high) = (self.predicted_low_s?, self.predicted_high_s?);
+        self.measured_step_s.map(|m| low <= m && m <= high)
     }
 
     /// Table and chip, the unit of error.
@@ -120,6 +130,8 @@ fn blank(family: &str, fields: &Fields) -> Row {
         family: family.to_owned(),
         model: text("model"),
         accelerator: text("accelerator"),
+        experts: !text("n_experts").is_empty(),
+        machine: text("machine"),
         complete: text("complete"),
         status: Status::NotReplayed,
         reason: None,

@@ -1,5 +1,6 @@
 //! Errors by family, coverage of intervals, memory.
 
+use crate::groups::{Group, groups};
 use crate::{Row, Status};
 
 /// Errors of one file's rows on one chip, over rows marked `full`.
@@ -40,6 +41,10 @@ pub struct Summary {
     pub coverage: (f64, f64),
     /// Peak memory: rows, mean and worst |error|.
     pub memory: (usize, f64, f64),
+    /// Means over families, each counting once: |error|, error.
+    pub over_families: (f64, f64),
+    /// By chip, kind of model, machine and effect.
+    pub groups: Vec<Group>,
 }
 
 /// Sums rows up.
@@ -49,7 +54,7 @@ pub fn summarize(rows: &[Row]) -> Summary {
     let mut names: Vec<String> = full.iter().map(|r| r.family_chip()).collect();
     names.sort();
     names.dedup();
-    let families = names
+    let families: Vec<FamilySummary> = names
         .into_iter()
         .map(|name| {
             let count = full.iter().filter(|r| r.family_chip() == name).count();
@@ -64,10 +69,7 @@ pub fn summarize(rows: &[Row]) -> Summary {
         let inside: Vec<f64> = done
             .iter()
             .filter(|r| r.calibrated == calibrated)
-            .filter_map(|r| {
-                let (m, l, h) = (r.measured_step_s?, r.predicted_low_s?, r.predicted_high_s?);
-                Some(f64::from(u8::from(l <= m && m <= h)))
-            })
+            .filter_map(|r| r.covered().map(|c| f64::from(u8::from(c))))
             .collect();
         mean(&inside)
     };
@@ -79,6 +81,11 @@ pub fn summarize(rows: &[Row]) -> Summary {
         rows: rows.len(),
         full: full.len(),
         full_replayed: done.len(),
+        over_families: (
+            mean(&families.iter().map(|f| f.mean_abs_error).collect::<Vec<_>>()),
+            mean(&families.iter().map(|f| f.mean_signed_error).collect::<Vec<_>>()),
+        ),
+        groups: groups(rows),
         families,
         calibrated: group(true),
         blind: group(false),

@@ -74,6 +74,12 @@ fn summary_text(s: &Summary) -> String {
             per_cent(coverage)
         );
     }
+    let _ = writeln!(
+        out,
+        "  over families: mean {}, signed {}",
+        per_cent(s.over_families.0),
+        signed(s.over_families.1)
+    );
     let (count, mean, worst) = s.memory;
     let _ = writeln!(
         out,
@@ -86,7 +92,23 @@ fn summary_text(s: &Summary) -> String {
         "  {} of {} full rows replayed, {} rows in all",
         s.full_replayed, s.full, s.rows
     );
+    out.push_str(&groups_text(s));
     out
+}
+
+fn groups_text(s: &Summary) -> String {
+    let mut table = vec![row(["by", "", "rows", "mean", "signed", "inside the interval"])];
+    for g in &s.groups {
+        table.push(vec![
+            g.property.to_owned(),
+            g.value.clone(),
+            g.rows.to_string(),
+            per_cent(g.mean_abs_error),
+            signed(g.mean_signed_error),
+            per_cent(g.coverage),
+        ]);
+    }
+    format!("\n{}", aligned(&table, 2))
 }
 
 /// The same as JSON, schema `supernode.validate/1`.
@@ -124,6 +146,17 @@ pub fn validation_json(stamp: &Stamp, rows: &[Row], s: &Summary) -> Value {
             })
         })
         .collect();
+    let groups: Vec<Value> = s
+        .groups
+        .iter()
+        .map(|g| {
+            json!({
+                "by": g.property, "value": g.value, "rows": g.rows,
+                "mean_abs_error": g.mean_abs_error, "mean_signed_error": g.mean_signed_error,
+                "interval_coverage": g.coverage,
+            })
+        })
+        .collect();
     let group = |(count, median, mean): (usize, f64, f64), coverage: f64| {
         json!({
             "rows": count, "median_abs_error": median, "mean_abs_error": mean,
@@ -135,7 +168,10 @@ pub fn validation_json(stamp: &Stamp, rows: &[Row], s: &Summary) -> Value {
         "rows": list,
         "summary": {
             "rows": s.rows, "full_rows": s.full, "full_rows_replayed": s.full_replayed,
-            "families": families,
+            "families": families, "groups": groups,
+            "over_families": {
+                "mean_abs_error": s.over_families.0, "mean_signed_error": s.over_families.1,
+            },
             "calibrated": group(s.calibrated, s.coverage.0),
             "blind": group(s.blind, s.coverage.1),
             "memory": { "rows": count, "mean_abs_error": mean, "worst_abs_error": worst },

@@ -9,6 +9,7 @@ mod collectives;
 mod fit;
 mod points;
 mod simumax;
+pub mod steps;
 mod table;
 mod write;
 

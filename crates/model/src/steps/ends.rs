@@ -121,8 +121,10 @@ pub fn mtp_steps(arch: &Architecture, layer: &Layer, shard: &Shard, wire: &Wire)
 
 /// Bytes a rank sends to the next pipeline stage for one micro-batch, and receives back as gradient.
 ///
-/// Rows · d · streams · bytes: 57,344 a token for DeepSeek-V4-Pro in BF16.
+/// Rows · d · streams · bytes: 57,344 a token for DeepSeek-V4-Pro in BF16. Each token of a tensor group
+/// is sent once, with or without sequence parallelism (the scatter-gather of arXiv 2104.04473, section
+/// 4.1); putting it together again inside the node is left out.
 pub fn boundary_bytes(arch: &Architecture, shard: &Shard, wire: &Wire) -> f64 {
     let width = arch.hidden as f64 * rank::streams(arch);
-    rank::rows(shard) * width * wire.activation_bytes
+    rank::tokens(shard) / shard.tensor as f64 * width * wire.activation_bytes
 }

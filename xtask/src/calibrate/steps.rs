@@ -1,0 +1,102 @@
+//! `cargo xtask calibrate steps`: what of the machine only whole steps show, fitted to the ledger.
+//!
+//! A handful of figures of stacks and chips cannot be seen in a kernel run alone: the host's time to
+//! launch, the traffic of a framework's own kernels, the clock kept for minutes. Each is fitted to the
+//! rows of its group by the mean |error|, on all rows, and on every other row with the error on the
+//! rows left out. The figures are printed, and written into the catalog by hand with their range.
+
+use anyhow::{Result, anyhow};
+use engine::estimate;
+use ledger::Prepared;
+
+/// A group of rows and the figures that are fitted to it together.
+struct Fit {
+    rows: &'static str,
+    figures: &'static [&'static str],
+}
+
+const FITS: [Fit; 6] = [
+    Fit {
+        rows: "vtrain-single",
+        figures: &["stack.launch", "stack.collective_launch", "stack.traffic", "stack.step"],
+    },
+    Fit { rows: "nvidia-bridge B200", figures: &["stack.launch", "chip.sustained"] },
+    Fit { rows: "nvidia-bridge GB200", figures: &["stack.launch", "chip.sustained"] },
+    Fit { rows: "other-training H100", figures: &["stack.traffic", "chip.sustained"] },
+    Fit { rows: "other-training H200", figures: &["chip.sustained"] },
+    Fit { rows: "other-training A100", figures: &["chip.sustained"] },
+];
+
+/// Runs the command.
+pub fn run() -> Result<()> {
+    let mut rows = Vec::new();
+    for (name, text) in ledger::shipped() {
+        rows.extend(ledger::prepare(name, text).map_err(|d| anyhow!("{name}: {d:?}"))?);
+    }
+    for fit in &FITS {
+        let chosen: Vec<&Prepared> =
+            rows.iter().filter(|r| r.family_chip.starts_with(fit.rows)).collect();
+        let halves = [0, 1]
+            .map(|odd| chosen.iter().copied().skip(odd).step_by(2).collect::<Vec<&Prepared>>());
+        let (whole, error) = fitted(&chosen, fit.figures)?;
+        let mut kept_out = 0.0;
+        for (seen, unseen) in [(0, 1), (1, 0)] {
+            let (values, _) = fitted(&halves[seen], fit.figures)?;
+            kept_out += 0.5 * mean_error(&halves[unseen], fit.figures, &values);
+        }
+        eprintln!(
+            "{:22} {:4} rows, mean error {:.1} %, on rows kept out of the fit {:.1} %",
+            fit.rows,
+            chosen.len(),
+            100.0 * error,
+            100.0 * kept_out
+        );
+        for (figure, value) in fit.figures.iter().zip(&whole) {
+            eprintln!("    {figure:24} {value:.4e}");
+        }
+    }
+    Ok(())
+}
+
+/// Values of the figures with the least mean |error|, by coordinate descent with shrinking factors.
+fn fitted(rows: &[&Prepared], figures: &[&str]) -> Result<(Vec<f64>, f64)> {
+    let first = rows.first().ok_or_else(|| anyhow!("no rows"))?;
+    let start = |path: &&str| {
+        let found = first.machine.figures().into_iter().find(|(p, _)| p == path);
+        found.map(|(_, f)| f.value).ok_or_else(|| anyhow!("no figure `{path}`"))
+    };
+    let mut values = figures.iter().map(start).collect::<Result<Vec<f64>>>()?;
+    let mut best = mean_error(rows, figures, &values);
+    let mut factor = 1.3;
+    while factor > 1.005 {
+        let mut moved = false;
+        for i in 0..values.len() {
+            for step in [factor, 1.0 / factor] {
+                let mut tried = values.clone();
+                tried[i] *= step;
+                let error = mean_error(rows, figures, &tried);
+                if error < best - 1e-6 {
+                    (best, values, moved) = (error, tried, true);
+                }
+            }
+        }
+        if !moved {
+            factor = 1.0 + (factor - 1.0) / 2.0;
+        }
+    }
+    Ok((values, best))
+}
+
+fn mean_error(rows: &[&Prepared], figures: &[&str], values: &[f64]) -> f64 {
+    let error = |row: &&Prepared| {
+        let mut machine = row.machine.clone();
+        for (path, figure) in machine.figures_mut() {
+            if let Some(i) = figures.iter().position(|f| *f == path) {
+                figure.value = values[i];
+            }
+        }
+        let predicted = estimate(&row.program, &machine).step_s;
+        (predicted / row.measured_step_s - 1.0).abs()
+    };
+    rows.iter().map(error).sum::<f64>() / rows.len().max(1) as f64
+}
