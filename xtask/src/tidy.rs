@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
 /// The rooms; imports point up this list only.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 18] = [
     "diagnostic",
     "units",
     "catalog",
@@ -12,11 +12,15 @@ const ROOMS: [&str; 14] = [
     "kernel",
     "fabric",
     "collective",
+    "calibrate",
     "program",
     "plan",
     "scenario",
     "engine",
+    "search",
+    "campaign",
     "ledger",
+    "trace",
     "report",
     "cli",
 ];

@@ -1,0 +1,1 @@
+//! Measured kernels and collectives to a calibration, with the fit's own error.

@@ -1,0 +1,1 @@
+//! The whole run: failures, checkpoints, spares, energy and money, as distributions.

@@ -1,0 +1,1 @@
+//! The planner: every legal plan of a scenario, bounded, priced and ordered.

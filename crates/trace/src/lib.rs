@@ -1,0 +1,1 @@
+//! Every foreign format in and out.
