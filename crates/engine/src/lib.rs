@@ -7,15 +7,19 @@
 
 mod estimate;
 mod exposure;
+mod flow;
 mod machine;
 mod price;
 mod rehearse;
 mod sampling;
+mod timeline;
 mod uncertainty;
 
 pub use estimate::{Estimate, Hidden, Part, PartKind, Phases, RankTime, estimate};
+pub use flow::{Fault, FaultKind, FlowAnswer, FlowOptions, Gap, LinkUse};
 pub use machine::Machine;
 pub use price::{COMM_AXES, CommAxis, PassTime, Prices, SegmentTime, price};
 pub use rehearse::{Rehearsal, StageAnswer, lowered, machine, mfu_peak, rehearse};
 pub use sampling::{SAMPLES, interval};
+pub use timeline::{ClassTimeline, Lane, LinkLoad, Message, Span, SpanKind, Timeline};
 pub use uncertainty::{Driver, Interval, assumed, drivers};
