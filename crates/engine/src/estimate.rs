@@ -1,12 +1,13 @@
 //! The closed form: one step of a program on a machine.
 
-use crate::exposure::{Rules, Run, behind, run};
+use crate::exposure::{Rules, Run, behind};
 use crate::machine::Machine;
+use crate::passes::{Passes, bubble_s, pass_counts};
 use crate::price::{CLASSES, COMM_AXES, Placed, Prices, SegmentTime, price};
 use catalog::Dtype;
 use kernel::forward;
 use model::{Class, Work};
-use program::{During, Finish, PhaseCounts, Program, RankClass, Schedule, StageMeans, idle_1f1b};
+use program::{During, Finish, Program, RankClass, StageMeans};
 
 /// One optimizer step as the closed form sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,7 +176,7 @@ impl Rank {
 /// If the parts do not sum to the step: a bug.
 pub fn estimate(program: &Program, machine: &Machine) -> Estimate {
     let prices = price(program, machine);
-    let placed = Placed::new(program, machine);
+    let placed = Placed::of(program, machine);
     let ranks: Vec<Rank> = program
         .classes
         .iter()
@@ -210,34 +211,23 @@ fn rank_time(
     placed: &Placed<'_>,
     class: &RankClass,
 ) -> Rank {
-    let rules = Rules {
-        overlap: program.overlap,
-        launch: kernel::Launch { graphs: program.graphs, host_s: machine.stack.launch.value },
-        tensor_slices: program.group(model::Axis::Tensor).size as f64,
-        collective_s: machine.stack.collective_launch.value,
-        cores: machine.cluster.chip.communication_cores.value,
-    };
+    let tensor = program.group(model::Axis::Tensor).size;
+    let rules = Rules::new(program.overlap, program.graphs, tensor, machine);
     let chunks = class.chunks.len() as f64;
     // One micro-batch through the mean of the rank's chunks.
     let mut mean = SegmentTime::default();
     for &(segment, times) in class.chunks.iter().flatten() {
         mean.add(&prices.segments[segment as usize], times as f64 / chunks);
     }
-    let counts = counts(program, class.pipeline_rank);
-    let SegmentTime { forward, recompute, backward_input, weight } = &mean;
-    let f = run(&[forward], &rules, false);
-    let bi = run(&[recompute, backward_input], &rules, false);
-    let w = run(&[weight], &rules, false);
-    let b = run(&[recompute, backward_input, weight], &rules, false);
-    let pair = run(&[forward, recompute, backward_input, weight], &rules, true);
+    let counts = pass_counts(
+        (program.schedule, program.overlap.expert),
+        (program.classes.len() as u64, program.chunks, program.micro_batches),
+        class.pipeline_rank,
+    );
+    let each = Passes::new(&mean, &rules);
+    let Passes { forward: f, backward_input: bi, weight: w, backward: b, pair } = &each;
     let mut sum = Run::default();
-    for (run, times) in [
-        (&f, counts.forward),
-        (&b, counts.backward),
-        (&bi, counts.backward_input),
-        (&w, counts.weight),
-        (&pair, counts.pair),
-    ] {
+    for (run, times) in each.counted(&counts) {
         sum.add(run, times);
     }
     // Per micro-batch on all the chunks it passes on this rank.
@@ -245,9 +235,10 @@ fn rank_time(
     let (send_s, send_hidden_s) = sends(program, prices, passes);
     let last_backward = b.seconds() * passes;
     let first_forward = f.seconds() * passes;
+    let exchanges = finish_seconds(&class.finish, placed);
     let (exchange_s, exchange_hidden_s) =
-        finish_exchanges(&class.finish, placed, &rules, last_backward, first_forward);
-    let optimizer_s = optimizer(&class.finish, machine) + machine.stack.step.value;
+        finish_exchanges(&exchanges, rules.cores, last_backward, first_forward);
+    let optimizer_s = optimizer_s(&class.finish, machine);
     Rank {
         run: sum,
         phases: Phases {
@@ -259,31 +250,13 @@ fn rank_time(
             exchange_s,
             optimizer_s,
         },
-        means: StageMeans {
-            forward: f.seconds() * passes,
-            backward_input: bi.seconds() * passes,
-            weight: w.seconds() * passes,
-            pair: pair.seconds() * passes,
-        },
+        means: each.means(passes),
         send_s,
         send_hidden_s,
         exchange_s,
         exchange_hidden_s,
         optimizer_s,
     }
-}
-
-/// Passes of a rank; where expert traffic is overlapped across micro-batches without a schedule of
-/// its own (1F1B), the steady state's forward and backward passes pair up.
-fn counts(program: &Program, rank: u64) -> PhaseCounts {
-    let p = program.classes.len() as u64;
-    let (v, m) = (program.chunks, program.micro_batches);
-    let counts = program.schedule.phase_counts(p, v, m, rank);
-    if program.schedule != Schedule::OneFOneB || !program.overlap.expert {
-        return counts;
-    }
-    let alone = (program.schedule.in_flight(p, v, m, rank) as f64).min(counts.forward);
-    PhaseCounts { forward: alone, backward: alone, pair: counts.forward - alone, ..counts }
 }
 
 /// Exposed and hidden time of a rank's stage-boundary messages over the step: each micro-batch is
@@ -296,48 +269,34 @@ fn sends(program: &Program, prices: &Prices, passes: f64) -> (f64, f64) {
     if program.overlap.pipeline { (0.0, all) } else { (all, 0.0) }
 }
 
-/// Waiting of rank `r`: stage by stage for plain 1F1B, else the schedule's formula on the mean of
-/// the other ranks, whose first and last micro-batch it waits for; with the messages between them.
 fn bubble(program: &Program, prices: &Prices, ranks: &[Rank], r: usize) -> f64 {
-    let others = ranks.len() as f64 - 1.0;
-    if others < 1.0 {
-        return 0.0;
-    }
-    let fill = 2.0 * others * prices.boundary_s;
-    if program.schedule == Schedule::OneFOneB && program.chunks == 1 {
-        let means: Vec<StageMeans> = ranks.iter().map(|rank| rank.means).collect();
-        return idle_1f1b(&means, r) + fill;
-    }
-    let mean = |of: fn(&StageMeans) -> f64| {
-        let sum: f64 = ranks.iter().map(|rank| of(&rank.means)).sum();
-        (sum - of(&ranks[r].means)) / others
-    };
-    let means = StageMeans {
-        forward: mean(|m| m.forward),
-        backward_input: mean(|m| m.backward_input),
-        weight: mean(|m| m.weight),
-        pair: mean(|m| m.pair),
-    };
-    program.schedule.bubble_s(ranks.len() as u64, program.chunks, means) + fill
+    let means: Vec<StageMeans> = ranks.iter().map(|rank| rank.means).collect();
+    bubble_s(program.schedule, program.chunks, prices.boundary_s, &means, r)
 }
 
-fn finish_exchanges(
-    finish: &Finish,
-    placed: &Placed<'_>,
-    rules: &Rules,
+/// Seconds of every once-a-step collective, on its own.
+pub fn finish_seconds(finish: &Finish, placed: &Placed<'_>) -> Vec<(During, f64)> {
+    let seconds = |e: &program::StepExchange| placed.seconds(e.axis, e.operation, e.bytes);
+    finish.exchanges.iter().map(|(during, exchange)| (*during, seconds(exchange))).collect()
+}
+
+/// Exposed and hidden seconds of once-a-step collectives, of which some may run behind the last
+/// backward or the first forward pass of `cores` less of the chip. Seconds in, seconds out.
+pub fn finish_exchanges(
+    exchanges: &[(During, f64)],
+    cores: f64,
     last_backward: f64,
     first_forward: f64,
 ) -> (f64, f64) {
     let (mut exposed, mut hidden) = (0.0, 0.0);
     let (mut backward_left, mut forward_left) = (last_backward, first_forward);
-    for (during, exchange) in &finish.exchanges {
-        let comm = placed.seconds(exchange.axis, exchange.operation, exchange.bytes);
+    for &(during, comm) in exchanges {
         let window = match during {
             During::LastBackward => &mut backward_left,
             During::FirstForward => &mut forward_left,
             During::Alone => &mut 0.0,
         };
-        let (behind_it, slow) = behind(comm, *window, rules.cores);
+        let (behind_it, slow) = behind(comm, *window, cores);
         *window = (*window - behind_it).max(0.0);
         exposed += comm - behind_it + slow;
         hidden += behind_it;
@@ -345,9 +304,9 @@ fn finish_exchanges(
     (exposed, hidden)
 }
 
-/// Optimizer: memory traffic of the states, Newton-Schulz products in BF16 as square products of
-/// 4,096, kernels one after another.
-fn optimizer(finish: &Finish, machine: &Machine) -> f64 {
+/// Optimizer and what the stack does once a step: memory traffic of the states, Newton-Schulz
+/// products in BF16 as square products of 4,096, kernels one after another. Seconds.
+pub fn optimizer_s(finish: &Finish, machine: &Machine) -> f64 {
     let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
     let traffic = Work::Memory { bytes: finish.optimizer_bytes, backward_bytes: 0.0, flops: 0.0 };
     let update = forward(chip, calibration, &traffic, Dtype::Fp32, finish.optimizer_launches);
@@ -359,7 +318,7 @@ fn optimizer(finish: &Finish, machine: &Machine) -> f64 {
     } else {
         0.0
     };
-    (update.seconds + products) * machine.kernel_time.value
+    (update.seconds + products) * machine.kernel_time.value + machine.stack.step.value
 }
 
 fn parts(rank: &Rank, bubble_s: f64) -> Vec<Part> {

@@ -1,12 +1,13 @@
 //! How much of a pass's communication shows, and what the hidden part costs.
 
+use crate::machine::Machine;
 use crate::price::{CLASSES, CommAxis, PassTime};
 use model::Class;
 use program::Overlap;
 
 /// A pass or an overlapped pair as it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Run {
+pub struct Run {
     /// Kernel time on the device by class. Seconds.
     pub by_class: [f64; CLASSES],
     /// Waiting for the host to launch. Seconds.
@@ -20,14 +21,16 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn seconds(&self) -> f64 {
+    /// All of it. Seconds.
+    pub fn seconds(&self) -> f64 {
         self.by_class.iter().sum::<f64>()
             + self.host_gap
             + self.exposed.iter().sum::<f64>()
             + self.contention
     }
 
-    pub(crate) fn add(&mut self, other: &Self, times: f64) {
+    /// Adds `times` repetitions of `other`.
+    pub fn add(&mut self, other: &Self, times: f64) {
         let both = |mine: &mut [f64], theirs: &[f64]| {
             for (m, t) in mine.iter_mut().zip(theirs) {
                 *m += t * times;
@@ -43,8 +46,10 @@ impl Run {
 
 /// What bounds an overlap on this machine and under this plan.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
+pub struct Rules {
+    /// What the plan lets run beside compute.
     pub overlap: Overlap,
+    /// How kernels are launched.
     pub launch: kernel::Launch,
     /// Time of the host to start one collective. Seconds.
     pub collective_s: f64,
@@ -54,9 +59,22 @@ pub(crate) struct Rules {
     pub cores: f64,
 }
 
+impl Rules {
+    /// The rules of a plan with `tensor` tensor-parallel ranks on `machine`.
+    pub fn new(overlap: Overlap, graphs: bool, tensor: u64, machine: &Machine) -> Self {
+        Self {
+            overlap,
+            launch: kernel::Launch { graphs, host_s: machine.stack.launch.value },
+            tensor_slices: tensor as f64,
+            collective_s: machine.stack.collective_launch.value,
+            cores: machine.cluster.chip.communication_cores.value,
+        }
+    }
+}
+
 /// `passes` run one after another on their own, with expert traffic hidden only if `paired`: then
 /// they belong to two micro-batches and each one's traffic runs behind the other's compute.
-pub(crate) fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
+pub fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
     let mut sum = PassTime::default();
     for pass in passes {
         sum.add(pass, 1.0);

@@ -4,7 +4,7 @@ use crate::machine::Machine;
 use fabric::{Fabric, MAX_LEVELS, Span};
 use kernel::{Cost, casts, data_gradient, forward, weight_gradient};
 use model::{Axis, Class, Collective, Exchange, Operator, Role, Work};
-use program::{Gathered, Program, Segment, StepRef};
+use program::{Gathered, Group, Program, Routing, Segment, StepRef};
 
 /// Communication inside a pass, by what it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,24 +99,35 @@ pub struct Prices {
     pub boundary_s: f64,
 }
 
-/// A machine's fabric with the program's groups laid on it.
-pub(crate) struct Placed<'a> {
-    program: &'a Program,
+/// A machine's fabric with a plan's groups laid on it.
+pub struct Placed<'a> {
+    groups: &'a [Group],
+    routing: Option<Routing>,
     machine: &'a Machine,
     fabric: Fabric,
 }
 
 impl<'a> Placed<'a> {
-    pub(crate) fn new(program: &'a Program, machine: &'a Machine) -> Self {
-        Self { program, machine, fabric: Fabric::new(&machine.cluster, program.ranks) }
+    /// `groups` of a job of `ranks` ranks on `machine`.
+    pub fn new(
+        groups: &'a [Group],
+        routing: Option<Routing>,
+        ranks: u64,
+        machine: &'a Machine,
+    ) -> Self {
+        Self { groups, routing, machine, fabric: Fabric::new(&machine.cluster, ranks) }
+    }
+
+    pub(crate) fn of(program: &'a Program, machine: &'a Machine) -> Self {
+        Self::new(&program.groups, program.routing, program.ranks, machine)
     }
 
     /// Seconds of one collective; 0 in a group of one or for no bytes.
-    pub(crate) fn seconds(&self, axis: Axis, operation: Collective, bytes: f64) -> f64 {
+    pub fn seconds(&self, axis: Axis, operation: Collective, bytes: f64) -> f64 {
         if bytes == 0.0 {
             return 0.0;
         }
-        let group = self.program.group(axis);
+        let Some(group) = self.groups.iter().find(|g| g.axis == axis) else { return 0.0 };
         let span = self.fabric.span(group.stride, group.size);
         let copies = self.copies(axis, &span);
         self.measured(&span, operation, bytes, &copies).unwrap_or_else(|| {
@@ -157,7 +168,7 @@ impl<'a> Placed<'a> {
     }
 
     fn copies(&self, axis: Axis, span: &Span) -> [f64; MAX_LEVELS] {
-        match self.program.routing {
+        match self.routing {
             Some(r) if axis == Axis::Expert && r.deduplicated => {
                 collective::deduplication(span, r.experts, r.topk, r.group_limit)
             }
@@ -168,7 +179,7 @@ impl<'a> Placed<'a> {
 
 /// Prices every segment of `program` on `machine`.
 pub fn price(program: &Program, machine: &Machine) -> Prices {
-    let placed = Placed::new(program, machine);
+    let placed = Placed::of(program, machine);
     let operators: Vec<[Cost; 3]> =
         program.operators.iter().map(|o| operator_costs(o, machine)).collect();
     let exchanges: Vec<[f64; 2]> = program

@@ -13,8 +13,8 @@ mod recipe;
 
 pub use check::{Violation, violations};
 pub use layout::{Block, Layout};
-pub use lower::{Shape, lower};
-pub use memory::{StageMemory, memory};
+pub use lower::{BlockUpdate, Shape, finish_of, lower, routing};
+pub use memory::{BlockMemory, Held, RankHolds, StageMemory, memory, tag_bits};
 pub use recipe::{role_dtype, width_bytes, wire};
 
 use model::{Axis, Shard, Tag};

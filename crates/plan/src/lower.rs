@@ -97,7 +97,8 @@ pub(crate) fn block_weights(model: &Architecture, block: &Block) -> Vec<Weights>
     }
 }
 
-fn routing(plan: &Plan, model: &Architecture) -> Option<Routing> {
+/// How `model`'s tokens reach their experts under `plan`; `None` without experts.
+pub fn routing(plan: &Plan, model: &Architecture) -> Option<Routing> {
     model.layers.iter().chain(&model.mtp).find_map(|l| match l.ffn {
         Ffn::Moe { experts, topk, group_limit, .. } => {
             Some(Routing { experts, topk, deduplicated: plan.deduplicated_dispatch, group_limit })
@@ -250,6 +251,37 @@ fn layer_name(layer: &Layer) -> String {
     format!("{attention} {ffn}")
 }
 
+/// What one block adds to a rank's optimizer step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BlockUpdate {
+    /// Weights that the step changes.
+    pub trained: Held,
+    /// Matrix FLOPs of the optimizer.
+    pub flops: f64,
+    /// Kernel launches of the optimizer.
+    pub launches: f64,
+}
+
+impl BlockUpdate {
+    /// The part of `block` under `plan`.
+    pub fn of(plan: &Plan, model: &Architecture, recipe: &Recipe, block: &Block) -> Self {
+        let weights = trained(plan, block_weights(model, block));
+        let (flops, launches) = match recipe.optimizer {
+            Optimizer::Muon { iterations } => newton_schulz(plan, &weights, iterations),
+            Optimizer::AdamW => (0.0, 0.0),
+        };
+        Self { trained: Held::of(plan, &weights), flops, launches }
+    }
+
+    /// Adds a block, `times` over.
+    pub fn add(&mut self, other: &Self, times: f64) {
+        self.trained.dense += other.trained.dense * times;
+        self.trained.expert += other.trained.expert * times;
+        self.flops += other.flops * times;
+        self.launches += other.launches * times;
+    }
+}
+
 /// Gradient exchange and optimizer step of the rank at pipeline position `rank`.
 fn finish(
     plan: &Plan,
@@ -259,19 +291,25 @@ fn finish(
     shape: &Shape,
     rank: u64,
 ) -> Finish {
-    let precision = &recipe.precision;
-    let mut held = Held::default();
-    let (mut flops, mut matrices) = (0.0, 0.0);
+    let mut update = BlockUpdate::default();
     for block in layout.chunks(plan, rank).flatten() {
-        let weights = block_weights(model, block);
-        let weights = trained(plan, weights);
-        held.add(Held::of(plan, &weights));
-        if let Optimizer::Muon { iterations } = recipe.optimizer {
-            let (f, n) = newton_schulz(plan, &weights, iterations);
-            flops += f;
-            matrices += n;
-        }
+        update.add(&BlockUpdate::of(plan, model, recipe, block), 1.0);
     }
+    let ties = shape.ties_apart && (rank == 0 || rank + 1 == plan.pipeline);
+    finish_of(plan, model, recipe, &update, ties)
+}
+
+/// Gradient exchange and optimizer step of a rank whose blocks come to `update`; `ties` if it holds
+/// one of the two copies of a tied embedding.
+pub fn finish_of(
+    plan: &Plan,
+    model: &Architecture,
+    recipe: &Recipe,
+    update: &BlockUpdate,
+    ties: bool,
+) -> Finish {
+    let precision = &recipe.precision;
+    let held = update.trained;
     let mut exchanges = Vec::new();
     for (elements, axis) in [(held.dense, Axis::Data), (held.expert, Axis::ExpertData)] {
         exchanges.extend(data_exchanges(plan, precision, elements, axis));
@@ -289,7 +327,7 @@ fn finish(
         };
         exchanges.push((during, exchange));
     }
-    if shape.ties_apart && (rank == 0 || rank + 1 == plan.pipeline) {
+    if ties {
         // An all-reduce between two ranks: each sends the other its gradient once.
         let elements = model.vocab as f64 * model.hidden as f64 / plan.tensor as f64;
         let bytes = elements * precision.gradient_wire.bytes();
@@ -320,8 +358,8 @@ fn finish(
     Finish {
         exchanges,
         optimizer_bytes: sharded * per_element + cleared * precision.gradients.bytes(),
-        optimizer_flops: flops,
-        optimizer_launches: 8.0 + matrices,
+        optimizer_flops: update.flops,
+        optimizer_launches: 8.0 + update.launches,
     }
 }
 

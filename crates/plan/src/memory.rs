@@ -5,7 +5,7 @@ use crate::lower::Shape;
 use crate::recipe::width_bytes;
 use crate::{Plan, Zero};
 use catalog::{Optimizer, Recipe};
-use model::{Architecture, Cut, Saved, Shard, Weights, layer_input_elements, layer_saved};
+use model::{Architecture, Cut, Saved, Tag, Weights, layer_input_elements, layer_saved};
 use program::Schedule;
 
 /// Peak memory of one rank, by kind. Bytes.
@@ -39,7 +39,7 @@ impl StageMemory {
 
 /// Elements of weights on one rank, by the group that shares them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Held {
+pub struct Held {
     /// Dense and replicated weights after tensor sharding.
     pub dense: f64,
     /// Expert weights after expert sharding.
@@ -59,14 +59,162 @@ impl Held {
         held
     }
 
-    pub(crate) fn add(&mut self, other: Self) {
+    /// Adds what another block holds.
+    pub fn add(&mut self, other: Self) {
         self.dense += other.dense;
         self.expert += other.expert;
     }
 
     /// Elements when each part is further cut over its shard group.
-    pub(crate) fn over(&self, dense_group: u64, expert_group: u64) -> f64 {
+    pub fn over(&self, dense_group: u64, expert_group: u64) -> f64 {
         self.dense / dense_group as f64 + self.expert / expert_group as f64
+    }
+}
+
+/// One block's part in a rank's memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockMemory {
+    /// Weights.
+    pub held: Held,
+    /// Weights that a step changes.
+    pub trained: Held,
+    /// Tensors saved for the backward pass: bytes and the recompute tags that free them, as bits.
+    saved: Vec<(f64, u32)>,
+    /// What recomputing the whole block keeps; `None` where nothing is recomputed. Bytes.
+    input: Option<f64>,
+    /// Working set besides what recomputing brings back. Bytes.
+    working: f64,
+}
+
+/// The bits of a set of recompute tags.
+pub fn tag_bits(tags: &[Tag]) -> u32 {
+    tags.iter().fold(0, |bits, &tag| bits | 1 << tag as u32)
+}
+
+impl BlockMemory {
+    /// The memory of `block` under `plan` for sequences of `sequence` tokens.
+    pub fn of(
+        plan: &Plan,
+        model: &Architecture,
+        recipe: &Recipe,
+        sequence: u64,
+        block: &Block,
+    ) -> Self {
+        let all = crate::lower::block_weights(model, block);
+        let held = Held::of(plan, &all);
+        let trained = Held::of(plan, &crate::lower::trained(plan, all));
+        let precision = &recipe.precision;
+        let shard = plan.shard(sequence);
+        let bytes = |s: &Saved| s.elements * width_bytes(precision, s.width);
+        let listed = |saved: Vec<Saved>| -> Vec<(f64, u32)> {
+            saved.iter().map(|s| (bytes(s), tag_bits(&s.tags))).collect()
+        };
+        let logits =
+            |fused| -> f64 { model::head_saved(model, &shard, fused).iter().map(bytes).sum() };
+        let input = layer_input_elements(model, &shard) * precision.activations.bytes();
+        let (saved, input, working) = match block {
+            Block::Embedding => (listed(model::embedding_saved(model, &shard)), None, 0.0),
+            // Every schedule but GPipe runs the loss backward right after it ran forward: one
+            // micro-batch's logits exist at a time.
+            Block::Head if plan.schedule == Schedule::GPipe => {
+                (listed(model::head_saved(model, &shard, plan.fused_loss)), None, 0.0)
+            }
+            Block::Head => (Vec::new(), None, logits(plan.fused_loss)),
+            Block::Mtp { layer, .. } => {
+                let saved = listed(model::mtp_saved(model, layer, &shard, true));
+                (saved, Some(input), logits(plan.fused_loss) - logits(true))
+            }
+            Block::Layer { layer, .. } => {
+                let mut saved = layer_saved(model, layer, &shard);
+                if plan.unfused_attention {
+                    saved.extend(model::unfused_saved(model, layer, &shard));
+                }
+                (listed(saved), Some(input), 0.0)
+            }
+        };
+        Self { held, trained, saved, input, working }
+    }
+
+    /// Bytes kept per micro-batch when the tensors of `tags` (or, `full`, all but the input) are
+    /// recomputed, and what the block needs besides while it runs backward: what recomputing brings
+    /// back, and the gradients of two neighbouring tensors (the one being made from the other),
+    /// taken as the two largest.
+    pub fn kept_and_working(&self, tags: u32, full: bool) -> (f64, f64) {
+        let all: f64 = self.saved.iter().map(|(bytes, _)| bytes).sum();
+        let Some(input) = self.input else { return (all, self.working) };
+        let gradients = two_largest(self.saved.iter().map(|(bytes, _)| *bytes));
+        if full {
+            return (input, (all - input).max(0.0) + gradients + self.working);
+        }
+        let recomputed = self.saved.iter().filter(|(_, own)| own & tags != 0);
+        let freed: f64 = recomputed.map(|(bytes, _)| bytes).sum();
+        (all - freed, freed + gradients + self.working)
+    }
+}
+
+/// What the blocks of one rank come to, whatever the schedule.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RankHolds {
+    /// Weights.
+    pub held: Held,
+    /// Weights that a step changes.
+    pub trained: Held,
+    /// Weights of the largest block.
+    pub largest: Held,
+    /// Bytes kept for one micro-batch by all chunks.
+    pub kept: f64,
+    /// Largest working set of a block. Bytes.
+    pub working: f64,
+}
+
+impl RankHolds {
+    /// Adds a block that keeps `kept` bytes and works with `working`, `times` over.
+    pub fn add(&mut self, block: &BlockMemory, (kept, working): (f64, f64), times: f64) {
+        let scaled = |h: Held| Held { dense: h.dense * times, expert: h.expert * times };
+        self.held.add(scaled(block.held));
+        self.trained.add(scaled(block.trained));
+        if block.held.over(1, 1) > self.largest.over(1, 1) {
+            self.largest = block.held;
+        }
+        self.kept += kept * times;
+        self.working = self.working.max(working);
+    }
+
+    /// Adds the copy of a tied embedding that the last rank keeps.
+    pub fn add_tied_copy(&mut self, plan: &Plan, model: &Architecture) {
+        let copy = model.vocab as f64 * model.hidden as f64 / plan.tensor as f64;
+        self.held.dense += copy;
+        if plan.adapters.is_none() {
+            self.trained.dense += copy;
+        }
+    }
+
+    /// The rank's peak with `in_flight` chunk-activations alive.
+    pub fn peak(&self, plan: &Plan, recipe: &Recipe, in_flight: u64) -> StageMemory {
+        let precision = &recipe.precision;
+        let (d, e) = (plan.dense_shard(), plan.expert_shard());
+        let moments = match recipe.optimizer {
+            Optimizer::AdamW => 2.0,
+            Optimizer::Muon { .. } => 1.0,
+        };
+        let whole = self.held.over(1, 1);
+        let (changed, sharded) = (self.trained.over(1, 1), self.trained.over(d, e));
+        let state = precision.master.bytes() + moments * precision.moments.bytes();
+        let (weights, gathered) = match plan.zero {
+            // The sharded master is the only lasting copy; a block and its successor are gathered.
+            Zero::Weights => (0.0, 2.0 * self.largest.over(1, 1) * precision.weights.bytes()),
+            _ => (whole * precision.weights.bytes(), 0.0),
+        };
+        let gradients = if plan.zero >= Zero::Gradients { sharded } else { changed };
+        let optimizer = if plan.zero >= Zero::Optimizer { sharded } else { changed };
+        let chunks = plan.schedule.chunks(plan.virtual_pipeline) as f64;
+        StageMemory {
+            weights,
+            gradients: gradients * precision.gradients.bytes(),
+            optimizer: optimizer * state,
+            activations: self.kept / chunks * in_flight as f64,
+            buffers: self.working + gathered,
+        }
     }
 }
 
@@ -79,120 +227,19 @@ pub fn memory(
     shape: &Shape,
     rank: u64,
 ) -> StageMemory {
-    let precision = &recipe.precision;
-    let mut held = Held::default();
-    let (mut largest, mut trained) = (Held::default(), Held::default());
-    let (mut kept, mut working) = (0.0_f64, 0.0_f64);
-    let mut chunks = 0.0;
-    for chunk in layout.chunks(plan, rank) {
-        chunks += 1.0;
-        for block in chunk {
-            let all = crate::lower::block_weights(model, block);
-            let weights = Held::of(plan, &all);
-            held.add(weights);
-            trained.add(Held::of(plan, &crate::lower::trained(plan, all)));
-            if weights.dense + weights.expert > largest.dense + largest.expert {
-                largest = weights;
-            }
-            let (keep, work) = block_activations(plan, model, recipe, shape.sequence, block);
-            kept += keep;
-            working = working.max(work);
-        }
+    let mut holds = RankHolds::default();
+    let tags = tag_bits(&plan.recompute.tags);
+    for block in layout.chunks(plan, rank).flatten() {
+        let memory = BlockMemory::of(plan, model, recipe, shape.sequence, block);
+        let full = matches!(block, Block::Layer { full: true, .. } | Block::Mtp { full: true, .. });
+        holds.add(&memory, memory.kept_and_working(tags, full), 1.0);
     }
-    let tied_copy = if shape.ties_apart && rank + 1 == plan.pipeline {
-        model.vocab as f64 * model.hidden as f64 / plan.tensor as f64
-    } else {
-        0.0
-    };
-    held.dense += tied_copy;
-    if plan.adapters.is_none() {
-        trained.dense += tied_copy;
+    if shape.ties_apart && rank + 1 == plan.pipeline {
+        holds.add_tied_copy(plan, model);
     }
-    let (d, e) = (plan.dense_shard(), plan.expert_shard());
-    let moments = match recipe.optimizer {
-        Optimizer::AdamW => 2.0,
-        Optimizer::Muon { .. } => 1.0,
-    };
-    let whole = held.over(1, 1);
-    let (changed, sharded) = (trained.over(1, 1), trained.over(d, e));
-    let state = precision.master.bytes() + moments * precision.moments.bytes();
     let in_flight =
         plan.schedule.in_flight(plan.pipeline, plan.virtual_pipeline, shape.micro_batches, rank);
-    let (weights, gathered) = match plan.zero {
-        // The sharded master is the only lasting copy; a block and its successor are gathered.
-        Zero::Weights => (0.0, 2.0 * largest.over(1, 1) * precision.weights.bytes()),
-        _ => (whole * precision.weights.bytes(), 0.0),
-    };
-    let gradients = if plan.zero >= Zero::Gradients { sharded } else { changed };
-    let optimizer = if plan.zero >= Zero::Optimizer { sharded } else { changed };
-    StageMemory {
-        weights,
-        gradients: gradients * precision.gradients.bytes(),
-        optimizer: optimizer * state,
-        activations: kept / chunks * in_flight as f64,
-        buffers: working + gathered,
-    }
-}
-
-/// Bytes a block keeps per micro-batch, and the extra it needs while it runs backward.
-fn block_activations(
-    plan: &Plan,
-    model: &Architecture,
-    recipe: &Recipe,
-    sequence: u64,
-    block: &Block,
-) -> (f64, f64) {
-    let precision = &recipe.precision;
-    let shard = plan.shard(sequence);
-    let bytes = |saved: &Saved| saved.elements * width_bytes(precision, saved.width);
-    match block {
-        Block::Embedding => (model::embedding_saved(model, &shard).iter().map(bytes).sum(), 0.0),
-        // Every schedule but GPipe runs the loss backward right after it ran forward: one
-        // micro-batch's logits exist at a time.
-        Block::Head => {
-            let saved = model::head_saved(model, &shard, plan.fused_loss);
-            let all = saved.iter().map(bytes).sum();
-            if plan.schedule == Schedule::GPipe { (all, 0.0) } else { (0.0, all) }
-        }
-        Block::Mtp { layer, full } => {
-            let logits =
-                |fused| -> f64 { model::head_saved(model, &shard, fused).iter().map(bytes).sum() };
-            let saved = model::mtp_saved(model, layer, &shard, true);
-            let (keep, work) = kept_and_working(plan, model, recipe, &shard, &saved, *full);
-            (keep, work + logits(plan.fused_loss) - logits(true))
-        }
-        Block::Layer { layer, full } => {
-            let mut saved = layer_saved(model, layer, &shard);
-            if plan.unfused_attention {
-                saved.extend(model::unfused_saved(model, layer, &shard));
-            }
-            kept_and_working(plan, model, recipe, &shard, &saved, *full)
-        }
-    }
-}
-
-/// What `saved` leaves for the backward pass after recomputation, and what the block needs besides
-/// while it runs backward: what recomputing brings back, and the gradients of two neighbouring tensors
-/// (the one being made from the other), taken as the two largest.
-fn kept_and_working(
-    plan: &Plan,
-    model: &Architecture,
-    recipe: &Recipe,
-    shard: &Shard,
-    saved: &[Saved],
-    full: bool,
-) -> (f64, f64) {
-    let precision = &recipe.precision;
-    let bytes = |s: &Saved| s.elements * width_bytes(precision, s.width);
-    let all: f64 = saved.iter().map(bytes).sum();
-    let gradients = two_largest(saved.iter().map(bytes));
-    if full {
-        let input = layer_input_elements(model, shard) * precision.activations.bytes();
-        return (input, (all - input).max(0.0) + gradients);
-    }
-    let recomputed = |s: &&Saved| s.tags.iter().any(|t| plan.recompute.tags.contains(t));
-    let freed: f64 = saved.iter().filter(recomputed).map(bytes).sum();
-    (all - freed, freed + gradients)
+    holds.peak(plan, recipe, in_flight)
 }
 
 fn two_largest(sizes: impl Iterator<Item = f64>) -> f64 {
