@@ -17,9 +17,9 @@ mod timeline;
 mod uncertainty;
 
 pub use estimate::{Estimate, Hidden, Part, PartKind, Phases, RankTime, estimate};
-pub use flow::{Fault, FaultKind, FlowAnswer, FlowOptions, Gap, LinkUse};
 pub use estimate::{finish_exchanges, finish_seconds, optimizer_s};
 pub use exposure::{Rules, Run, run};
+pub use flow::{Fault, FaultKind, FlowAnswer, FlowOptions, Gap, LinkUse};
 pub use machine::Machine;
 pub use passes::{Passes, bubble_s, pass_counts};
 pub use price::{COMM_AXES, CommAxis, PassTime, Placed, Prices, SegmentTime, price};
