@@ -129,8 +129,8 @@ fn schedule(plan: &Plan, batch_sequences: u64, found: &mut Vec<Violation>) {
         Schedule::DualPipe | Schedule::DualPipeV if m < 2 * p => Some(format!(
             "`{name}` needs at least two micro-batches per pipeline rank: {m} for {p} ranks"
         )),
-        Schedule::ZbV if m < 2 * p => Some(format!(
-            "`zb-v` needs at least two micro-batches per pipeline rank: {m} for {p} ranks"
+        Schedule::ZbV | Schedule::VHalf if m < 2 * p => Some(format!(
+            "`{name}` needs at least two micro-batches per pipeline rank: {m} for {p} ranks"
         )),
         _ => None,
     };

@@ -10,7 +10,7 @@ use model::{
     Weights,
 };
 use program::{
-    During, Finish, Gathered, Program, RankClass, Routing, Schedule, Segment, StepExchange, StepRef,
+    During, Finish, Gathered, Program, RankClass, Routing, Segment, StepExchange, StepRef,
 };
 
 /// The sizes of one step that a plan meets.
@@ -32,8 +32,9 @@ impl Shape {
         batch_sequences: u64,
         sequence: u64,
     ) -> Option<Self> {
-        let v_shaped = plan.schedule.stage_of(plan.pipeline, 0, 0) + 1 == plan.stages()
-            || matches!(plan.schedule, Schedule::ZbV | Schedule::DualPipe | Schedule::DualPipeV);
+        let schedule = plan.schedule;
+        let v_shaped = (0..schedule.chunks(plan.virtual_pipeline))
+            .any(|chunk| schedule.stage_of(plan.pipeline, 0, chunk) + 1 == plan.stages());
         let ties_apart = model.tied_embedding && plan.pipeline > 1 && !v_shaped;
         let micro_batches = plan.micro_batches(batch_sequences)?;
         Some(Self { sequence, micro_batches, ties_apart })

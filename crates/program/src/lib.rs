@@ -4,8 +4,12 @@
 //! the same are one [`Segment`]; operators and collectives that are the same are priced once. The
 //! crate holds no chip, no fabric and no time. Start at [`Program`], then [`Schedule`].
 
+mod listing;
+mod orders;
+mod passes;
 mod schedule;
 
+pub use passes::{Pass, PassKind, RankRun, Stuck, Timetable};
 pub use schedule::{PhaseCounts, Schedule, StageMeans, idle_1f1b};
 
 use model::{Axis, Exchange, Operator};

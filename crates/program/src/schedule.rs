@@ -9,8 +9,12 @@ pub enum Schedule {
     OneFOneB,
     /// Zero-bubble with 1F1B's memory (arXiv 2401.10241).
     ZbH1,
+    /// Zero-bubble with about twice 1F1B's memory (arXiv 2401.10241).
+    ZbH2,
     /// Zero-bubble, two chunks in a V (arXiv 2405.15362).
     ZbV,
+    /// Two chunks in a V with half of 1F1B's memory (arXiv 2405.15362).
+    VHalf,
     /// Bidirectional, forward and backward overlapped (`DeepSeek`-V3 report).
     DualPipe,
     /// `DualPipe` cut in half: a V of two chunks.
@@ -36,11 +40,13 @@ pub struct PhaseCounts {
 
 impl Schedule {
     /// Every schedule with the word a plan uses.
-    pub const WORDS: [(Self, &'static str); 6] = [
+    pub const WORDS: [(Self, &'static str); 8] = [
         (Self::GPipe, "gpipe"),
         (Self::OneFOneB, "1f1b"),
         (Self::ZbH1, "zb-h1"),
+        (Self::ZbH2, "zb-h2"),
         (Self::ZbV, "zb-v"),
+        (Self::VHalf, "v-half"),
         (Self::DualPipe, "dualpipe"),
         (Self::DualPipeV, "dualpipev"),
     ];
@@ -50,10 +56,18 @@ impl Schedule {
         Self::WORDS.iter().find(|(s, _)| *s == self).map_or("?", |(_, w)| w)
     }
 
+    /// Whether the next step's first passes begin before this step's last have ended: the
+    /// zero-bubble schedules are published with optimizer steps that need no barrier (post-validation,
+    /// arXiv 2401.10241 section 4), so that filling the pipeline costs nothing. Their step is the
+    /// longest any rank takes from its first pass to its end.
+    pub fn follows_on(self) -> bool {
+        matches!(self, Self::ZbH2 | Self::ZbV | Self::VHalf)
+    }
+
     /// Chunks of a rank, given the plan's virtual stages.
     pub fn chunks(self, virtual_stages: u64) -> u64 {
         match self {
-            Self::ZbV | Self::DualPipe | Self::DualPipeV => 2,
+            Self::ZbV | Self::VHalf | Self::DualPipe | Self::DualPipeV => 2,
             _ => virtual_stages,
         }
     }
@@ -76,7 +90,7 @@ impl Schedule {
     /// The stage that chunk `chunk` of `rank` holds.
     pub fn stage_of(self, ranks: u64, rank: u64, chunk: u64) -> u64 {
         match self {
-            Self::ZbV | Self::DualPipeV if chunk == 1 => 2 * ranks - 1 - rank,
+            Self::ZbV | Self::VHalf | Self::DualPipeV if chunk == 1 => 2 * ranks - 1 - rank,
             Self::DualPipe if chunk == 1 => ranks - 1 - rank,
             _ => chunk * ranks + rank,
         }
@@ -91,7 +105,8 @@ impl Schedule {
     /// Most chunk-activations a rank holds at once (one micro-batch on one of its chunks each).
     ///
     /// `GPipe` m·v; 1F1B p - rank; interleaved warm-up 2(p-rank-1) + (v-1)p + 1; ZB-H1 p;
-    /// ZB-V 2p; `DualPipe` and `DualPipeV` one more than the stages' number
+    /// ZB-H2 2p-1; ZB-V 2p; V-Half p+2 (the paper's p/2 of whole stages and the one being turned
+    /// round); `DualPipe` and `DualPipeV` one more than the stages' number
     /// (`DualPipe` README; arXiv 2405.15362, 2205.05198).
     ///
     /// ```
@@ -107,7 +122,9 @@ impl Schedule {
             Self::OneFOneB if v == 1 => (p - rank).min(m),
             Self::OneFOneB => (2 * (p - rank - 1) + (v - 1) * p + 1).min(m * v),
             Self::ZbH1 => p.min(m),
+            Self::ZbH2 => (2 * p - 1).min(m),
             Self::ZbV => (2 * p).min(2 * m),
+            Self::VHalf => (p + 2).min(2 * m),
             Self::DualPipe => (p + 1).min(m),
             Self::DualPipeV => (2 * p + 1).min(2 * m),
         }
@@ -142,7 +159,7 @@ impl Schedule {
                 weight: 0.0,
                 pair: 0.0,
             },
-            Self::ZbH1 | Self::ZbV => PhaseCounts {
+            Self::ZbH1 | Self::ZbH2 | Self::ZbV | Self::VHalf => PhaseCounts {
                 forward: all,
                 backward: 0.0,
                 backward_input: all,
@@ -160,7 +177,8 @@ impl Schedule {
     /// Time a rank waits in a step, given the mean over ranks of a rank's times per micro-batch:
     /// forward, input gradient, weight gradient, and an overlapped pair. Seconds in, seconds out.
     ///
-    /// `GPipe` and 1F1B (p-1)(F+B); interleaved that over v; ZB-H1 (p-1)(F+Bi-W); ZB-V zero when
+    /// `GPipe` and 1F1B (p-1)(F+B); interleaved that over v; ZB-H1 (p-1)(F+Bi-W); ZB-H2
+    /// (p-1)(F+Bi-2W); V-Half half of 1F1B's; ZB-V zero when
     /// F = Bi = W, else (p-1)(F+Bi-2W)/2, which becomes two-chunk interleaving when weight
     /// gradients fill nothing; `DualPipe` (p/2-1)(F&B + B - 3W) and `DualPipeV` (p-1)(..)/2
     /// with its chunks half as long. Never negative. Sources: arXiv 2104.04473, 2401.10241,
@@ -174,7 +192,9 @@ impl Schedule {
                 (p - 1.0) * (forward + backward) / self.chunks(virtual_stages) as f64
             }
             Self::ZbH1 => (p - 1.0) * (forward + backward_input - weight),
+            Self::ZbH2 => (p - 1.0) * (forward + backward_input - 2.0 * weight),
             Self::ZbV => (p - 1.0) * (forward + backward_input - 2.0 * weight) / 2.0,
+            Self::VHalf => (p - 1.0) * (forward + backward) / 2.0,
             // Means are per micro-batch and rank: one chunk of DualPipe, two of DualPipeV.
             Self::DualPipe => (p / 2.0 - 1.0) * (pair + backward - 3.0 * weight),
             Self::DualPipeV => (p - 1.0) * (pair + backward - 3.0 * weight) / 2.0,
