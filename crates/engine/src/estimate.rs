@@ -2,7 +2,7 @@
 
 use crate::exposure::{Rules, Run, behind};
 use crate::machine::Machine;
-use crate::passes::{Passes, bubble_s, pass_counts};
+use crate::passes::{Passes, bubbles, pass_counts, sends};
 use crate::price::{CLASSES, COMM_AXES, Placed, Prices, SegmentTime, price};
 use catalog::Dtype;
 use kernel::forward;
@@ -182,11 +182,13 @@ pub fn estimate(program: &Program, machine: &Machine) -> Estimate {
         .iter()
         .map(|class| rank_time(program, machine, &prices, &placed, class))
         .collect();
-    let bubbles: Vec<f64> = (0..ranks.len()).map(|r| bubble(program, &prices, &ranks, r)).collect();
-    let total = |r: usize| ranks[r].busy_s() + bubbles[r] + ranks[r].finish_s();
+    let means: Vec<StageMeans> = ranks.iter().map(|rank| rank.means).collect();
+    let mut idle = Vec::new();
+    bubbles(program.schedule, program.chunks, prices.boundary_s, &means, &mut idle);
+    let total = |r: usize| ranks[r].busy_s() + idle[r] + ranks[r].finish_s();
     let critical = (0..ranks.len()).max_by(|&a, &b| total(a).total_cmp(&total(b))).unwrap_or(0);
     let step_s = total(critical);
-    let parts = parts(&ranks[critical], bubbles[critical]);
+    let parts = parts(&ranks[critical], idle[critical]);
     let sum: f64 = parts.iter().map(|p| p.seconds).sum();
     assert!((sum - step_s).abs() <= 1e-9 * step_s, "parts sum to {sum}, the step is {step_s}");
     let times = ranks
@@ -200,7 +202,7 @@ pub fn estimate(program: &Program, machine: &Machine) -> Estimate {
             finish_s: rank.finish_s(),
         })
         .collect();
-    let phases = Phases { bubble_s: bubbles[critical], ..ranks[critical].phases };
+    let phases = Phases { bubble_s: idle[critical], ..ranks[critical].phases };
     Estimate { step_s, ranks: times, critical, parts, hidden: hidden(&ranks[critical]), phases }
 }
 
@@ -232,7 +234,12 @@ fn rank_time(
     }
     // Per micro-batch on all the chunks it passes on this rank.
     let passes = chunks * program.schedule.chunk_share();
-    let (send_s, send_hidden_s) = sends(program, prices, passes);
+    let (send_s, send_hidden_s) = sends(
+        program.overlap.pipeline,
+        (program.classes.len() as u64, program.micro_batches),
+        prices.boundary_s,
+        passes,
+    );
     let last_backward = b.seconds() * passes;
     let first_forward = f.seconds() * passes;
     let exchanges = finish_seconds(&class.finish, placed);
@@ -257,21 +264,6 @@ fn rank_time(
         exchange_hidden_s,
         optimizer_s,
     }
-}
-
-/// Exposed and hidden time of a rank's stage-boundary messages over the step: each micro-batch is
-/// sent on forward and its gradient sent back, once per chunk.
-fn sends(program: &Program, prices: &Prices, passes: f64) -> (f64, f64) {
-    if program.classes.len() < 2 {
-        return (0.0, 0.0);
-    }
-    let all = 2.0 * prices.boundary_s * passes * program.micro_batches as f64;
-    if program.overlap.pipeline { (0.0, all) } else { (all, 0.0) }
-}
-
-fn bubble(program: &Program, prices: &Prices, ranks: &[Rank], r: usize) -> f64 {
-    let means: Vec<StageMeans> = ranks.iter().map(|rank| rank.means).collect();
-    bubble_s(program.schedule, program.chunks, prices.boundary_s, &means, r)
 }
 
 /// Seconds of every once-a-step collective, on its own.

@@ -87,7 +87,8 @@ pub fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
         (CommAxis::Expert, rules.overlap.expert && paired, sum.cost.seconds),
         (CommAxis::Shard, rules.overlap.parameter_gather, sum.cost.seconds),
     ];
-    // Hidden communication shares one stretch of compute: what one axis uses the next cannot.
+    // Hidden communication shares one stretch of compute: what one axis uses the next cannot. While
+    // it lasts compute advances at 1 - cores, so that much of the stretch is used up.
     let mut free = sum.cost.seconds;
     for (axis, allowed, beside) in hides {
         let comm = sum.comm[axis as usize];
@@ -95,7 +96,7 @@ pub fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
         // The first slice has no product before it to run behind.
         let slices = if axis == CommAxis::Tensor { rules.tensor_slices } else { f64::INFINITY };
         let (hidden, slow) = behind(comm * (1.0 - 1.0 / slices), window, rules.cores);
-        free -= hidden;
+        free = (free - hidden * (1.0 - rules.cores)).max(0.0);
         run.hidden[axis as usize] = hidden;
         run.exposed[axis as usize] = comm - hidden;
         run.contention += slow;

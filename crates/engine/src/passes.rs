@@ -3,7 +3,7 @@
 
 use crate::exposure::{Rules, Run, run};
 use crate::price::SegmentTime;
-use program::{PhaseCounts, Schedule, StageMeans, idle_1f1b};
+use program::{PhaseCounts, Schedule, StageMeans, idle_1f1b_between};
 
 /// One micro-batch through the mean of a rank's chunks, by kind of pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,33 +72,60 @@ pub fn pass_counts(
     PhaseCounts { forward: alone, backward: alone, pair: counts.forward - alone, ..counts }
 }
 
-/// Waiting of rank `r`: stage by stage for plain 1F1B, else the schedule's formula on the mean of
-/// the other ranks, whose first and last micro-batch it waits for; with the messages between them.
-/// Seconds.
-pub fn bubble_s(
+/// Exposed and hidden time of a rank's stage-boundary messages over a step with `(pipeline ranks,
+/// micro-batches)`: each micro-batch is sent on forward and its gradient sent back, on each of the
+/// `passes` it makes over the rank. Seconds.
+pub fn sends(
+    overlapped: bool,
+    (ranks, micro_batches): (u64, u64),
+    boundary_s: f64,
+    passes: f64,
+) -> (f64, f64) {
+    if ranks < 2 {
+        return (0.0, 0.0);
+    }
+    let all = 2.0 * boundary_s * passes * micro_batches as f64;
+    if overlapped { (0.0, all) } else { (all, 0.0) }
+}
+
+/// Waiting of every rank, into `idle`: stage by stage for plain 1F1B, else the schedule's formula on
+/// the mean of the other ranks, whose first and last micro-batch it waits for; with the messages
+/// between them. Seconds.
+pub fn bubbles(
     schedule: Schedule,
     chunks: u64,
     boundary_s: f64,
     ranks: &[StageMeans],
-    r: usize,
-) -> f64 {
+    idle: &mut Vec<f64>,
+) {
+    idle.clear();
     let others = ranks.len() as f64 - 1.0;
     if others < 1.0 {
-        return 0.0;
+        idle.extend(ranks.iter().map(|_| 0.0));
+        return;
     }
     let fill = 2.0 * others * boundary_s;
     if schedule == Schedule::OneFOneB && chunks == 1 {
-        return idle_1f1b(ranks, r) + fill;
+        let (mut before, mut after) = (0.0, ranks.iter().map(StageMeans::both).sum::<f64>());
+        for (r, own) in ranks.iter().enumerate() {
+            after -= own.both();
+            let warm = ranks.len() - 1 - r;
+            idle.push(idle_1f1b_between(before, own, after.max(0.0), warm) + fill);
+            before += own.both();
+        }
+        return;
     }
-    let mean = |of: fn(&StageMeans) -> f64| {
-        let sum: f64 = ranks.iter().map(of).sum();
-        (sum - of(&ranks[r])) / others
-    };
-    let means = StageMeans {
-        forward: mean(|m| m.forward),
-        backward_input: mean(|m| m.backward_input),
-        weight: mean(|m| m.weight),
-        pair: mean(|m| m.pair),
-    };
-    schedule.bubble_s(ranks.len() as u64, chunks, means) + fill
+    let sum = |of: fn(&StageMeans) -> f64| ranks.iter().map(of).sum::<f64>();
+    let forward = sum(|m| m.forward);
+    let backward_input = sum(|m| m.backward_input);
+    let (weight, pair) = (sum(|m| m.weight), sum(|m| m.pair));
+    idle.extend(ranks.iter().map(|own| {
+        let means = StageMeans {
+            forward: (forward - own.forward) / others,
+            backward_input: (backward_input - own.backward_input) / others,
+            weight: (weight - own.weight) / others,
+            pair: (pair - own.pair) / others,
+        };
+        schedule.bubble_s(ranks.len() as u64, chunks, means) + fill
+    }));
 }

@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use fabric::{Fabric, MAX_LEVELS, Span};
 use kernel::{Cost, casts, data_gradient, forward, weight_gradient};
-use model::{Axis, Class, Collective, Exchange, Operator, Role, Work};
+use model::{Axis, Class, Collective, Exchange, Operator, Role, Step, Tag, Work};
 use program::{Gathered, Group, Program, Routing, Segment, StepRef};
 
 /// Communication inside a pass, by what it serves.
@@ -206,7 +206,8 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
     Prices { segments, boundary_s }
 }
 
-fn operator_costs(operator: &Operator, machine: &Machine) -> [Cost; 3] {
+/// Forward, input-gradient and weight-gradient cost of one operator on `machine`.
+pub fn operator_costs(operator: &Operator, machine: &Machine) -> [Cost; 3] {
     let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
     let dtype = role_dtype(machine, operator.role);
     let factor = machine.kernel_time.value * stack_factor(operator, dtype, machine);
@@ -290,9 +291,80 @@ fn segment_time(
     time
 }
 
+/// One block's passes, with recomputation by tag: what a set of tags repeats is the sum over it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BlockPrice {
+    /// Forward.
+    pub forward: PassTime,
+    /// Input gradients.
+    pub backward_input: PassTime,
+    /// Weight gradients.
+    pub weight: PassTime,
+    /// What each tag repeats, in [`Tag`]'s order.
+    pub repeated: [PassTime; Tag::WORDS.len()],
+}
+
+impl BlockPrice {
+    /// The price of `steps`, with `costs` of an operator's passes and `seconds` of a collective;
+    /// `frozen` weights have no gradients.
+    pub fn new(
+        steps: &[Step],
+        frozen: bool,
+        mut costs: impl FnMut(&Operator) -> [Cost; 3],
+        mut seconds: impl FnMut(Axis, Collective, f64) -> f64,
+    ) -> Self {
+        let mut price = Self::default();
+        for step in steps {
+            match step {
+                Step::Compute(operator) => {
+                    let [forward, data, weight] = costs(operator);
+                    let weight = if frozen { Cost::default() } else { weight };
+                    price.forward.compute(forward, operator.class);
+                    price.backward_input.compute(data, operator.class);
+                    price.weight.compute(weight, operator.class);
+                    if let Some(tag) = operator.tag {
+                        price.repeated[tag as usize].compute(forward, operator.class);
+                    }
+                }
+                Step::Exchange(e) => {
+                    let Some(axis) = comm_axis(e.axis) else { continue };
+                    let forward = seconds(e.axis, e.forward, e.forward_bytes);
+                    price.forward.exchange(axis, forward);
+                    let backward = seconds(e.axis, e.backward, e.backward_bytes);
+                    price.backward_input.exchange(axis, backward);
+                    if axis == CommAxis::Expert {
+                        price.repeated[Tag::Moe as usize].exchange(axis, forward);
+                    }
+                }
+            }
+        }
+        price
+    }
+
+    /// The block with the tensors of `tags` (or, `full`, everything) computed again.
+    pub fn recomputing(&self, tags: u32, full: bool) -> SegmentTime {
+        let mut again = PassTime::default();
+        if full {
+            again = self.forward;
+        } else {
+            for (tag, repeated) in self.repeated.iter().enumerate() {
+                if tags >> tag & 1 == 1 {
+                    again.add(repeated, 1.0);
+                }
+            }
+        }
+        SegmentTime {
+            forward: self.forward,
+            recompute: again,
+            backward_input: self.backward_input,
+            weight: self.weight,
+        }
+    }
+}
+
 /// Sharded weights are gathered before each pass, their gradients scattered after (ZeRO-3: three
-/// times the weights per micro-batch, arXiv 1910.02054).
-fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut SegmentTime) {
+/// times the weights per micro-batch, arXiv 1910.02054): the traffic of one block, added to `time`.
+pub fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut SegmentTime) {
     let both = |operation, dense, expert| {
         placed.seconds(Axis::Data, operation, dense)
             + placed.seconds(Axis::ExpertData, operation, expert)

@@ -13,7 +13,7 @@ mod recipe;
 
 pub use check::{Violation, violations};
 pub use layout::{Block, Layout};
-pub use lower::{BlockUpdate, Shape, finish_of, lower, routing};
+pub use lower::{BlockUpdate, Shape, block_steps, finish_of, gathered, lower, routing};
 pub use memory::{BlockMemory, Held, RankHolds, StageMemory, memory, tag_bits};
 pub use recipe::{role_dtype, width_bytes, wire};
 

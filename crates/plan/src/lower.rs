@@ -151,47 +151,19 @@ impl<'a> Builder<'a> {
         if let Some((_, known)) = self.seen.iter().find(|(b, _)| b == block) {
             return *known;
         }
-        let shard = self.plan.shard(self.sequence);
-        let wire = wire(&self.recipe.precision);
-        let (name, full, steps) = match block {
-            Block::Embedding => {
-                ("embedding".into(), false, model::embedding_steps(self.model, &shard, &wire))
-            }
-            Block::Head => ("head".into(), false, model::head_steps(self.model, &shard, &wire)),
-            Block::Layer { layer, full } => {
-                (layer_name(layer), *full, model::layer_steps(self.model, layer, &shard, &wire))
-            }
-            Block::Mtp { layer, full } => {
-                ("mtp".into(), *full, model::mtp_steps(self.model, layer, &shard, &wire))
-            }
+        let (name, full) = match block {
+            Block::Embedding => ("embedding".into(), false),
+            Block::Head => ("head".into(), false),
+            Block::Layer { layer, full } => (layer_name(layer), *full),
+            Block::Mtp { full, .. } => ("mtp".into(), *full),
         };
-        let steps = steps.into_iter().flat_map(|s| self.implemented(s, &shard)).collect::<Vec<_>>();
+        let steps = block_steps(self.plan, self.model, self.recipe, self.sequence, block);
         let steps = steps.into_iter().map(|step| self.step(step, full)).collect();
-        let gathered = self.gathered(block);
+        let gathered = gathered(self.plan, self.model, self.recipe, block);
         let id = self.segments.len() as u32;
         self.segments.push(Segment { name, steps, gathered });
         self.seen.push((*block, id));
         id
-    }
-
-    /// A step as the plan carries it out: attention fused or not, adapters beside frozen weights.
-    fn implemented(&self, step: Step, shard: &Shard) -> Vec<Step> {
-        let Step::Compute(operator) = step else { return vec![step] };
-        if self.plan.unfused_attention && operator.name == "core" {
-            let parts = model::unfused_attention(self.model, shard, &operator);
-            return parts.into_iter().map(Step::Compute).collect();
-        }
-        // Libraries that send a token once per node (DeepEP, HybridEP) write rows by expert on arrival.
-        let sorts = matches!(operator.name, "expert_sort" | "expert_unsort");
-        if self.plan.deduplicated_dispatch && sorts {
-            return Vec::new();
-        }
-        if self.plan.fused_loss && operator.name == "loss" {
-            return vec![Step::Compute(model::fused_loss(&operator))];
-        }
-        let adapter = self.plan.adapters.and_then(|rank| model::adapter(&operator, rank as f64));
-        let steps = std::iter::once(operator).chain(adapter);
-        steps.map(Step::Compute).collect()
     }
 
     fn step(&mut self, step: Step, full: bool) -> StepRef {
@@ -209,19 +181,58 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
 
-    fn gathered(&self, block: &Block) -> Gathered {
-        if self.plan.zero != Zero::Weights {
-            return Gathered::default();
-        }
-        let held = Held::of(self.plan, &block_weights(self.model, block));
-        let p = &self.recipe.precision;
-        Gathered {
-            dense_bytes: held.dense * p.weights.bytes(),
-            expert_bytes: held.expert * p.weights.bytes(),
-            dense_gradient_bytes: held.dense * p.gradient_wire.bytes(),
-            expert_gradient_bytes: held.expert * p.gradient_wire.bytes(),
-        }
+/// What one block does forward for a micro-batch under `plan`.
+pub fn block_steps(
+    plan: &Plan,
+    model: &Architecture,
+    recipe: &Recipe,
+    sequence: u64,
+    block: &Block,
+) -> Vec<Step> {
+    let (shard, wire) = (plan.shard(sequence), wire(&recipe.precision));
+    let steps = match block {
+        Block::Embedding => model::embedding_steps(model, &shard, &wire),
+        Block::Head => model::head_steps(model, &shard, &wire),
+        Block::Layer { layer, .. } => model::layer_steps(model, layer, &shard, &wire),
+        Block::Mtp { layer, .. } => model::mtp_steps(model, layer, &shard, &wire),
+    };
+    steps.into_iter().flat_map(|step| implemented(plan, model, step, &shard)).collect()
+}
+
+/// A step as the plan carries it out: attention fused or not, adapters beside frozen weights.
+fn implemented(plan: &Plan, model: &Architecture, step: Step, shard: &Shard) -> Vec<Step> {
+    let Step::Compute(operator) = step else { return vec![step] };
+    if plan.unfused_attention && operator.name == "core" {
+        let parts = model::unfused_attention(model, shard, &operator);
+        return parts.into_iter().map(Step::Compute).collect();
+    }
+    // Libraries that send a token once per node (DeepEP, HybridEP) write rows by expert on arrival.
+    let sorts = matches!(operator.name, "expert_sort" | "expert_unsort");
+    if plan.deduplicated_dispatch && sorts {
+        return Vec::new();
+    }
+    if plan.fused_loss && operator.name == "loss" {
+        return vec![Step::Compute(model::fused_loss(&operator))];
+    }
+    let adapter = plan.adapters.and_then(|rank| model::adapter(&operator, rank as f64));
+    let steps = std::iter::once(operator).chain(adapter);
+    steps.map(Step::Compute).collect()
+}
+
+/// What sharded weights (ZeRO-3) make a rank gather for `block` and scatter after it.
+pub fn gathered(plan: &Plan, model: &Architecture, recipe: &Recipe, block: &Block) -> Gathered {
+    if plan.zero != Zero::Weights {
+        return Gathered::default();
+    }
+    let held = Held::of(plan, &block_weights(model, block));
+    let p = &recipe.precision;
+    Gathered {
+        dense_bytes: held.dense * p.weights.bytes(),
+        expert_bytes: held.expert * p.weights.bytes(),
+        dense_gradient_bytes: held.dense * p.gradient_wire.bytes(),
+        expert_gradient_bytes: held.expert * p.gradient_wire.bytes(),
     }
 }
 

@@ -10,7 +10,7 @@ mod passes;
 mod schedule;
 
 pub use passes::{Pass, PassKind, RankRun, Stuck, Timetable};
-pub use schedule::{PhaseCounts, Schedule, StageMeans, idle_1f1b};
+pub use schedule::{PhaseCounts, Schedule, StageMeans, idle_1f1b, idle_1f1b_between};
 
 use model::{Axis, Exchange, Operator};
 

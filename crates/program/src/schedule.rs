@@ -217,15 +217,19 @@ impl Schedule {
 /// assert!((0..4).all(|r| idle_1f1b(&equal, r) == 9.0));
 /// ```
 pub fn idle_1f1b(ranks: &[StageMeans], r: usize) -> f64 {
-    let backward = |m: &StageMeans| m.backward_input + m.weight;
-    let sum = |part: &[StageMeans]| part.iter().map(|m| m.forward + backward(m)).sum::<f64>();
-    let (before, after) = (sum(&ranks[..r]), sum(&ranks[r + 1..]));
-    let warm = (ranks.len() - 1 - r) as f64;
-    if warm == 0.0 {
+    let sum = |part: &[StageMeans]| part.iter().map(StageMeans::both).sum::<f64>();
+    idle_1f1b_between(sum(&ranks[..r]), &ranks[r], sum(&ranks[r + 1..]), ranks.len() - 1 - r)
+}
+
+/// [`idle_1f1b`] of a rank that takes `own`, with the sums of forward and backward times of the
+/// stages `before` and `after` it and its number `warm` of stages after it. Seconds.
+pub fn idle_1f1b_between(before: f64, own: &StageMeans, after: f64, warm: usize) -> f64 {
+    if warm == 0 {
         return before;
     }
-    let first = (after - warm * ranks[r].forward).max(0.0);
-    let last = warm * (after / warm - backward(&ranks[r])).max(0.0);
+    let warm = warm as f64;
+    let first = (after - warm * own.forward).max(0.0);
+    let last = warm * (after / warm - (own.backward_input + own.weight)).max(0.0);
     before + first + last
 }
 
@@ -240,6 +244,13 @@ pub struct StageMeans {
     pub weight: f64,
     /// Forward and backward of two micro-batches overlapped.
     pub pair: f64,
+}
+
+impl StageMeans {
+    /// Forward and backward together.
+    pub fn both(&self) -> f64 {
+        self.forward + self.backward_input + self.weight
+    }
 }
 
 /// `DualPipe`'s eight phases for the rank `r` steps from the end, `half` ranks a side.
