@@ -43,6 +43,17 @@ pub enum Format {
     Json,
 }
 
+/// Of commands that draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PageFormat {
+    /// For people
+    Text,
+    /// For programs; carries a schema name and version
+    Json,
+    /// One self-contained page with pictures
+    Html,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
     /// The closed form
@@ -62,7 +73,10 @@ pub struct Rehearse {
     pub engine: Engine,
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
+    pub format: PageFormat,
+    /// Write the answer to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -121,7 +135,8 @@ impl Rehearse {
             scenario: DEFAULT.to_owned(),
             set: Vec::new(),
             engine: Engine::Estimate,
-            format: Format::Text,
+            format: PageFormat::Text,
+            output: None,
         }
     }
 }

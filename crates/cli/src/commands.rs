@@ -1,7 +1,7 @@
 //! One function a command: read, ask the libraries, format.
 
-use crate::args::{Catalog, CatalogCommand, Format, Model, Rehearse, Validate};
-use crate::output::{Done, Failure};
+use crate::args::{Catalog, CatalogCommand, Format, Model, PageFormat, Rehearse, Validate};
+use crate::output::{Done, Failure, deliver};
 use catalog::Kind;
 use diagnostic::{Diagnostic, nearest};
 use engine::Rehearsal;
@@ -13,27 +13,35 @@ type Answer = Result<Done, Failure>;
 
 pub fn rehearse(args: &Rehearse) -> Answer {
     let (loaded, rehearsal) = rehearsed(args)?;
-    let text = match args.format {
-        Format::Text => report::sheet(&loaded.scenario, &rehearsal),
-        Format::Json => {
-            let stamp = stamp("supernode.rehearse/1", &loaded.text);
-            json(&report::rehearse_json(&stamp, &loaded.scenario, &rehearsal))
-        }
+    let scenario = &loaded.scenario;
+    let answer = || {
+        let stamp = stamp("supernode.rehearse/1", &loaded.text);
+        report::rehearse_json(&stamp, scenario, &rehearsal)
     };
-    Ok(Done { text, notes: report::render(&loaded.warnings, &|_| None), yes: true })
+    let text = match args.format {
+        PageFormat::Text => report::sheet(scenario, &rehearsal),
+        PageFormat::Json => json(&answer()),
+        PageFormat::Html => report::rehearse_page(&answer(), scenario, &rehearsal, None),
+    };
+    let notes = report::render(&loaded.warnings, &|_| None);
+    deliver(Done { text, notes, yes: true }, args.output.as_deref())
 }
 
 pub fn plan_check(args: &Rehearse) -> Answer {
     let (loaded, rehearsal) = rehearsed(args)?;
-    let (text, fits) = report::check(&loaded.scenario, &rehearsal);
-    let text = match args.format {
-        Format::Text => text,
-        Format::Json => {
-            let stamp = stamp("supernode.plan-check/1", &loaded.text);
-            json(&report::check_json(&stamp, &loaded.scenario, &rehearsal))
-        }
+    let scenario = &loaded.scenario;
+    let (sheet, fits) = report::check(scenario, &rehearsal);
+    let answer = || {
+        let stamp = stamp("supernode.plan-check/1", &loaded.text);
+        report::check_json(&stamp, scenario, &rehearsal)
     };
-    Ok(Done { text, notes: report::render(&loaded.warnings, &|_| None), yes: fits })
+    let text = match args.format {
+        PageFormat::Text => sheet,
+        PageFormat::Json => json(&answer()),
+        PageFormat::Html => report::check_page(&answer(), scenario, &rehearsal),
+    };
+    let notes = report::render(&loaded.warnings, &|_| None);
+    deliver(Done { text, notes, yes: fits }, args.output.as_deref())
 }
 
 fn rehearsed(args: &Rehearse) -> Result<(Loaded, Rehearsal), Failure> {

@@ -1,12 +1,16 @@
-//! Answers as text and JSON, problems as text. Pure: values in, strings out.
+//! Answers as text, JSON and HTML, problems as text. Pure: values in, strings out.
 //!
 //! Text is for people (at most 100 columns, no colour needed to understand it); JSON carries a
-//! schema name, a version, the hash of its inputs and units in its keys.
+//! schema name, a version, the hash of its inputs and units in its keys; HTML ([`page`]) shows the
+//! JSON's numbers with pictures.
 
 mod catalog_page;
+mod flow_page;
 mod json;
 mod model_page;
+pub mod page;
 mod problems;
+mod rehearse_page;
 mod sheet;
 mod table;
 mod validation;
@@ -15,5 +19,6 @@ pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_sh
 pub use json::{Stamp, check_json, rehearse_json};
 pub use model_page::{model_json, model_text};
 pub use problems::render;
+pub use rehearse_page::{check_page, rehearse_page};
 pub use sheet::{check, sheet};
 pub use validation::{validation_json, validation_text};

@@ -34,15 +34,23 @@ pub fn check(scenario: &Scenario, rehearsal: &Rehearsal) -> (String, bool) {
 }
 
 fn head(scenario: &Scenario, stage: &StageAnswer) -> String {
-    let plan = &stage.job.plan;
     let chip = &scenario.cluster.chip;
     format!(
-        "{}\n  {} x {} on {}\n  tp {} cp {} pp {} vpp {} dp {}, ep {} etp {} edp {}, {}; \
-         {} x {} tokens, {} micro-batches of {}\n",
+        "{}\n  {} x {} on {}\n  {}\n",
         scenario.name,
         scenario.ranks,
         chip.name,
         scenario.cluster.name,
+        plan_line(stage)
+    )
+}
+
+/// A stage's degrees, schedule and batch in a line.
+pub(crate) fn plan_line(stage: &StageAnswer) -> String {
+    let plan = &stage.job.plan;
+    format!(
+        "tp {} cp {} pp {} vpp {} dp {}, ep {} etp {} edp {}, {}; {} x {} tokens, {} micro-batches \
+         of {}",
         plan.tensor,
         plan.context,
         plan.pipeline,

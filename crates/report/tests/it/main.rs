@@ -1,0 +1,4 @@
+//! Pages: markup that holds, numbers that are the JSON's, nothing from the network.
+
+mod kit;
+mod pages;
