@@ -1,1 +1,6 @@
-//! Every foreign format in and out.
+//! Foreign formats in and out. Pure: bytes in, values or problems out.
+//!
+//! Out: a step's timeline as a [`perfetto`] trace or as [`chrome`] JSON.
+
+pub mod chrome;
+pub mod perfetto;

@@ -1,0 +1,3 @@
+//! Formats out and back in.
+
+mod perfetto;
