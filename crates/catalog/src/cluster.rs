@@ -4,7 +4,7 @@ use crate::chip::{chip, id_of, optional_figure};
 use crate::embedded::{Kind, text, unknown_id};
 use crate::figure::{NOT_NEGATIVE, POSITIVE};
 use crate::toml_reader::{Item, Reader, Table};
-use crate::types::{Chip, Cluster, Level, Wiring};
+use crate::types::{Cabling, Chip, Cluster, Level, Wiring};
 use diagnostic::{Diagnostic, Diagnostics};
 use std::ops::RangeInclusive;
 use units::Unit;
@@ -59,9 +59,19 @@ fn read(mut root: Table<'_>, id: String) -> Option<Cluster> {
         let levels: Vec<_> = items.into_iter().map(read_level).collect();
         levels.into_iter().collect::<Option<Vec<_>>>()
     });
-    let levels = levels.filter(|levels| check_levels(&root, levels, chips));
+    let ports = if root.has("ports") { root.take_positive("ports") } else { None };
+    let levels = levels
+        .filter(|levels| check_levels(&root, levels, chips) && check_cabling(&root, levels, ports));
     root.finish();
-    Some(Cluster { id, name: name?, chip: chip?, chips: chips?, levels: levels?, overhead_power })
+    Some(Cluster {
+        id,
+        name: name?,
+        chip: chip?,
+        chips: chips?,
+        levels: levels?,
+        ports,
+        overhead_power,
+    })
 }
 
 fn read_chip(item: Item<'_>) -> Option<Chip> {
@@ -90,6 +100,7 @@ fn read_level(item: Item<'_>) -> Option<Level> {
     let latency = table.take_figure("latency", Unit::Second, &NOT_NEGATIVE);
     let oversubscription = table.take_figure("oversubscription", Unit::Ratio, &OVERSUBSCRIPTION);
     let in_network_reduction = table.take_bool("in_network_reduction");
+    let cabling = read_cabling(&mut table);
     table.finish();
     Some(Level {
         name: name?,
@@ -100,7 +111,89 @@ fn read_level(item: Item<'_>) -> Option<Level> {
         latency: latency?,
         oversubscription: oversubscription?,
         in_network_reduction: in_network_reduction?,
+        cabling: cabling?,
     })
+}
+
+fn read_cabling(table: &mut Table<'_>) -> Option<Cabling> {
+    let mut cabling = Cabling::default();
+    if table.has("planes") {
+        cabling.planes = count(table, "planes")?;
+    }
+    if table.has("spines") {
+        cabling.spines = count(table, "spines")?;
+    }
+    if table.has("ports") {
+        cabling.ports = Some(count(table, "ports")?);
+    }
+    if table.has("trunk") {
+        cabling.trunk = table.take_bool("trunk")?;
+    }
+    if table.has("rails") {
+        cabling.rails = table.take_bool("rails")?;
+    }
+    if table.has("dims") {
+        let items = table.take_array("dims")?;
+        cabling.dims = items.into_iter().map(Item::into_u64).collect::<Option<_>>()?;
+    }
+    Some(cabling)
+}
+
+/// A number of ports or switches.
+fn count(table: &mut Table<'_>, key: &str) -> Option<u64> {
+    let span = table.span_of(key);
+    let value = table.take_positive(key)?;
+    if value > 4_096 {
+        let problem = Diagnostic::error("catalog::cabling", format!("{value} {key} is absurd"))
+            .hint("at most 4096");
+        table.report(problem, span);
+        return None;
+    }
+    Some(value)
+}
+
+/// Cabling that cannot be laid.
+fn check_cabling(root: &Table<'_>, levels: &[Level], ports: Option<u64>) -> bool {
+    let mut problems = Vec::new();
+    let mut below = 1;
+    for (at, level) in levels.iter().enumerate() {
+        let (name, cabling, fan) = (&level.name, &level.cabling, level.size / below);
+        below = level.size;
+        let on_switches = at > 0 && levels[at - 1].wiring == Wiring::Switch;
+        if cabling.trunk && (level.wiring != Wiring::Switch || !on_switches) {
+            problems.push(format!("trunk `{name}` is not a switch level above another"));
+        }
+        if cabling.rails && (level.wiring != Wiring::Switch || at == 0 || cabling.trunk) {
+            problems.push(format!("rails `{name}` are not a switch level above another level"));
+        }
+        let product = cabling.dims.iter().try_fold(1_u64, |n, d| n.checked_mul(*d));
+        let dimensions = cabling.dims.len();
+        if dimensions > 0
+            && (level.wiring != Wiring::Torus || product != Some(fan) || dimensions > 4)
+        {
+            problems.push(format!("`dims` of `{name}` are not those of a torus of {fan}"));
+        }
+        let links = match level.wiring {
+            Wiring::FullMesh => fan - 1,
+            Wiring::Torus => 2 * dimensions.max(1) as u64,
+            Wiring::Switch => cabling.planes,
+        };
+        if cabling.ports.is_some_and(|p| links == 0 || p % links != 0) {
+            problems.push(format!("the ports of `{name}` do not divide over its {links} links"));
+        }
+    }
+    let used: u64 = levels.iter().filter_map(|l| l.cabling.ports).sum();
+    if ports.is_some_and(|p| used > p) {
+        let budget = ports.unwrap_or_default();
+        problems.push(format!("the levels take {used} ports, a chip has {budget}"));
+    }
+    let legal = problems.is_empty();
+    for message in problems {
+        let problem = Diagnostic::error("catalog::cabling", message)
+            .hint("`ports`, `planes`, `spines`, `trunk`, `rails` and `dims` are in the README");
+        root.report(problem, root.span_of("level"));
+    }
+    legal
 }
 
 /// Sizes grow by whole factors to the whole cluster, and no name is used twice.

@@ -24,4 +24,6 @@ pub use embedded::{
 pub use recipe::{parse_recipe, recipe};
 pub use source::{Source, cited, source, source_keys};
 pub use stack::{Stack, parse_stack, stack, stack_for};
-pub use types::{Chip, Cluster, Dtype, Level, Optimizer, Precision, Recipe, Stage, Wiring};
+pub use types::{
+    Cabling, Chip, Cluster, Dtype, Level, Optimizer, Precision, Recipe, Stage, Wiring,
+};

@@ -114,6 +114,31 @@ pub struct Level {
     pub oversubscription: Figure,
     /// Whether switches reduce in flight (NVLS, SHARP).
     pub in_network_reduction: bool,
+    /// How it is cabled, for the graph.
+    pub cabling: Cabling,
+}
+
+/// What the graph of a level needs beyond its link class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cabling {
+    /// Switches side by side over every chip, each with its share of the bandwidth.
+    pub planes: u64,
+    /// Physical ports of a chip that this level takes, if known.
+    pub ports: Option<u64>,
+    /// Whether it is reached through the switches of the level below, without ports of its own.
+    pub trunk: bool,
+    /// Switches above those of the level below, in each plane of a trunk.
+    pub spines: u64,
+    /// Whether chips at the same place of each instance below share a switch.
+    pub rails: bool,
+    /// Sizes of a torus, innermost first; empty if not given.
+    pub dims: Vec<u64>,
+}
+
+impl Default for Cabling {
+    fn default() -> Self {
+        Self { planes: 1, ports: None, trunk: false, spines: 1, rails: false, dims: Vec::new() }
+    }
 }
 
 /// Chips joined by a fabric: a pod, or pods joined by a network.
@@ -129,6 +154,8 @@ pub struct Cluster {
     pub chips: u64,
     /// Fabric levels, innermost first; sizes grow; the last spans the cluster.
     pub levels: Vec<Level>,
+    /// Ports of one chip, if known; the levels' ports must fit.
+    pub ports: Option<u64>,
     /// Power of everything but the chips, per chip. Watts.
     pub overhead_power: Option<Figure>,
 }

@@ -4,11 +4,16 @@
 //! each rank pushes into it. [`cost`] prices every algorithm that is legal for the operation and
 //! takes the cheapest, as NCCL's and HCCL's tuners do by their own tables.
 //!
-//! Not valid when groups share links unevenly or some links are slower than others.
+//! [`cost`] is not valid when groups share links unevenly or some links are slower than others:
+//! [`on_graph`] then runs the algorithm's [`Pattern`]s over the links of a [`fabric::Network`].
 
 mod algorithm;
+mod on_graph;
+mod steps;
 
 pub use algorithm::{Algorithm, Phase};
+pub use on_graph::{GraphCost, on_graph, seconds, unfolded};
+pub use steps::{OPERATIONS, Operation, Pattern, Placed, SCHEMES, Scheme, steps};
 
 use algorithm::phases;
 use fabric::{Fabric, Span};

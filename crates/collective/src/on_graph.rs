@@ -1,0 +1,271 @@
+//! A collective's time on a network, link by link.
+
+use crate::steps::{Operation, Pattern, Placed, SCHEMES, Scheme, steps};
+use diagnostic::{Diagnostic, Diagnostics};
+use fabric::{FlowSet, Messages, Network, Outcome, Routing, Stream, fold, simulate, transfer};
+use model::Collective;
+
+/// Most flows that are laid out one by one.
+const MAX_FLOWS: u64 = 1 << 23;
+/// Most messages run one by one.
+const MAX_MESSAGES: u64 = 1 << 28;
+
+/// What one collective costs on a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphCost {
+    /// From the first byte ready to the last byte there. Picoseconds.
+    pub time_ps: u64,
+    /// Time that the busiest links need for the bytes alone. Picoseconds.
+    pub bound_ps: u64,
+    /// What was run.
+    pub scheme: Scheme,
+    /// A link that takes longest, summed over the steps (of several alike, the first).
+    pub bottleneck: Option<u32>,
+    /// Share of that link's time that is carrying bytes.
+    pub utilisation: f64,
+    /// Different flows that were solved, after folding, and those they stand for.
+    pub flows: (u64, u64),
+}
+
+/// Seconds of a time in picoseconds.
+pub fn seconds(time_ps: u64) -> f64 {
+    time_ps as f64 * 1e-12
+}
+
+/// Times `operation` of `bytes` over a group, by one scheme or by the fastest.
+///
+/// # Errors
+/// A group with a member that is dead or cut off, a scheme that cannot run it, or one that would
+/// need too many flows.
+pub fn on_graph(
+    network: &Network,
+    group: &Placed,
+    operation: Operation,
+    scheme: Option<Scheme>,
+    routing: Routing,
+    bytes: f64,
+) -> Result<GraphCost, Diagnostics> {
+    check(network, group)?;
+    if let Some(scheme) = scheme {
+        return by_scheme(network, group, operation, scheme, routing, bytes)?.ok_or_else(|| {
+            let word = SCHEMES.iter().find(|s| s.0 == scheme).map_or("?", |s| s.1);
+            Diagnostic::error("collective::scheme", format!("`{word}` cannot run this"))
+                .hint(
+                    "halving-doubling needs a power of two, multi-ring and hierarchical a group \
+                       over several levels, in-network one level of switches",
+                )
+                .into()
+        });
+    }
+    let mut best: Option<GraphCost> = None;
+    for &scheme in operation.schemes() {
+        if scheme == Scheme::InNetwork && !network.reduces() {
+            continue;
+        }
+        // A scheme that only is too large to be looked at is left out, the others stand.
+        let cost = match by_scheme(network, group, operation, scheme, routing, bytes) {
+            Ok(cost) => cost,
+            Err(problem) if problem.code == "collective::size" && scheme != Scheme::Direct => None,
+            Err(problem) if problem.code == "collective::size" && best.is_some() => None,
+            Err(problem) => return Err(problem.into()),
+        };
+        if let Some(cost) = cost
+            && best.as_ref().is_none_or(|b| cost.time_ps < b.time_ps)
+        {
+            best = Some(cost);
+        }
+    }
+    best.ok_or_else(|| Diagnostic::error("collective::scheme", "no algorithm can run this").into())
+}
+
+fn check(network: &Network, group: &Placed) -> Result<(), Diagnostics> {
+    let graph = network.graph();
+    let mut problems = Diagnostics::default();
+    if group.members.len() < 2 {
+        problems.push(Diagnostic::error("collective::group", "a group of one moves nothing"));
+    }
+    for &chip in &group.members {
+        if chip >= graph.endpoints() {
+            problems.push(Diagnostic::error("collective::group", format!("no chip {chip}")));
+        } else if graph.is_dead(chip) {
+            let message = format!("chip {chip} of the group is dead");
+            problems.push(
+                Diagnostic::error("collective::group", message)
+                    .hint("give its rank to a spare chip, or make the group smaller"),
+            );
+        }
+    }
+    problems.into_result(())
+}
+
+fn by_scheme(
+    network: &Network,
+    group: &Placed,
+    operation: Operation,
+    scheme: Scheme,
+    routing: Routing,
+    bytes: f64,
+) -> Result<Option<GraphCost>, Diagnostic> {
+    let n = group.members.len() as u64;
+    let all_pairs = scheme == Scheme::Direct && operation != Operation::Of(Collective::SendRecv);
+    let everyone = group.members.len() as u32 == network.graph().endpoints();
+    if all_pairs
+        && everyone
+        && let Some(set) = network.all_pairs(routing, bytes / n as f64)
+    {
+        return Ok(Some(folded_pairs(network, &set, operation, scheme, n, bytes)));
+    }
+    let flows = match scheme {
+        Scheme::Direct if operation != Operation::Of(Collective::SendRecv) => n * n,
+        Scheme::Pairwise => n * n,
+        Scheme::MultiRing => n * group.fan.iter().find(|f| **f > 1).unwrap_or(&1),
+        Scheme::Hierarchical => n * group.fan.iter().max().unwrap_or(&1),
+        _ => n,
+    };
+    if flows > MAX_FLOWS {
+        return Err(Diagnostic::error(
+            "collective::size",
+            format!("{flows} flows one by one are more than {MAX_FLOWS}"),
+        )
+        .hint("a group of all chips of a regular network is folded; this one is not"));
+    }
+    let Some(patterns) = steps(network, group, operation, scheme, bytes) else { return Ok(None) };
+    let mut sum = Sum::default();
+    for pattern in &patterns {
+        let set = network.flows(routing, pattern.transfers.iter().copied())?;
+        let unfolded = set.len() as u64;
+        let folded = fold(&set).set;
+        let outcome = transfer(&folded);
+        let received = pattern.transfers.iter().map(|t| t.2).fold(0.0, f64::max);
+        sum.add(network, pattern, &folded, &outcome, received, unfolded);
+    }
+    Ok(Some(sum.cost(scheme)))
+}
+
+/// All-pairs exchanges of everyone, from one source's flows.
+fn folded_pairs(
+    network: &Network,
+    set: &FlowSet,
+    operation: Operation,
+    scheme: Scheme,
+    n: u64,
+    bytes: f64,
+) -> GraphCost {
+    let outcome = transfer(set);
+    let reduces: &[f64] = match operation {
+        Operation::Of(Collective::AllReduce) => &[2.0, 1.0],
+        Operation::Of(Collective::ReduceScatter) => &[2.0],
+        _ => &[1.0],
+    };
+    let mut sum = Sum::default();
+    for &passes in reduces {
+        let pattern = Pattern { transfers: Vec::new(), times: 1, passes, pipeline_hops: 0 };
+        sum.add(network, &pattern, set, &outcome, bytes / n as f64, n * (n - 1));
+    }
+    sum.cost(scheme)
+}
+
+/// Steps added up.
+#[derive(Default)]
+struct Sum {
+    time_ps: u64,
+    bound_ps: u64,
+    longest: (u64, Option<u32>),
+    flows: (u64, u64),
+}
+
+impl Sum {
+    fn add(
+        &mut self,
+        network: &Network,
+        pattern: &Pattern,
+        set: &FlowSet,
+        outcome: &Outcome,
+        received: f64,
+        unfolded: u64,
+    ) {
+        let handling = handling_ps(network, received, pattern.passes);
+        let hop = set.latency_ps.iter().copied().max().unwrap_or(0) + handling;
+        self.time_ps +=
+            pattern.times * (outcome.finish_ps + handling) + pattern.pipeline_hops * hop;
+        let bound = pattern.times * outcome.bound_ps;
+        self.bound_ps += bound;
+        if bound > self.longest.0 {
+            self.longest = (bound, outcome.bottleneck.map(|l| set.link_id[l]));
+        }
+        self.flows.0 += set.len() as u64;
+        self.flows.1 += unfolded * pattern.times;
+    }
+
+    fn cost(self, scheme: Scheme) -> GraphCost {
+        assert!(self.time_ps >= self.bound_ps, "{} < {}", self.time_ps, self.bound_ps);
+        GraphCost {
+            time_ps: self.time_ps,
+            bound_ps: self.bound_ps,
+            scheme,
+            bottleneck: self.longest.1,
+            utilisation: self.bound_ps as f64 / self.time_ps.max(1) as f64,
+            flows: self.flows,
+        }
+    }
+}
+
+/// Time to read, add or store a message and to handle it.
+fn handling_ps(network: &Network, bytes: f64, passes: f64) -> u64 {
+    let topology = network.topology();
+    let copying = bytes * passes / topology.memory_bytes_per_s;
+    (copying * 1e12).ceil() as u64 + topology.endpoint_ps
+}
+
+/// Runs a scheme message by message, each rank going on as soon as it can: the time in picoseconds
+/// and the number of messages.
+///
+/// # Errors
+/// As [`on_graph`], and more messages than can be held.
+pub fn unfolded(
+    network: &Network,
+    group: &Placed,
+    operation: Operation,
+    scheme: Scheme,
+    routing: Routing,
+    bytes: f64,
+) -> Result<(u64, u64), Diagnostics> {
+    check(network, group)?;
+    let patterns = steps(network, group, operation, scheme, bytes).ok_or_else(|| {
+        Diagnostic::error("collective::scheme", "this scheme cannot run the operation")
+    })?;
+    let messages: u64 = patterns.iter().map(|p| p.transfers.len() as u64 * p.times).sum();
+    let steps: u64 = patterns.iter().map(|p| p.times).sum();
+    if messages.max(steps * group.members.len() as u64) > MAX_MESSAGES {
+        return Err(Diagnostic::error(
+            "collective::size",
+            format!("{messages} messages one by one are more than {MAX_MESSAGES}"),
+        )
+        .into());
+    }
+    let mut rank_of = vec![u32::MAX; network.graph().nodes() as usize];
+    for (rank, &chip) in group.members.iter().enumerate() {
+        rank_of[chip as usize] = rank as u32;
+    }
+    let mut streams = Vec::new();
+    for pattern in &patterns {
+        let mut transfers = pattern.transfers.clone();
+        transfers.sort_by_key(|t| rank_of[t.0 as usize]);
+        let mut sends = vec![0_u32; group.members.len() + 1];
+        for t in &transfers {
+            sends[rank_of[t.0 as usize] as usize + 1] += 1;
+        }
+        for rank in 0..group.members.len() {
+            sends[rank + 1] += sends[rank];
+        }
+        let received = transfers.iter().map(|t| t.2).fold(0.0, f64::max);
+        streams.push(Stream {
+            set: network.flows(routing, transfers.iter().copied())?,
+            sends,
+            to: transfers.iter().map(|t| rank_of[t.1 as usize]).collect(),
+            handling_ps: handling_ps(network, received, pattern.passes),
+            times: pattern.times as u32,
+        });
+    }
+    Ok(simulate(&Messages { ranks: group.members.len() as u32, streams }))
+}

@@ -1,0 +1,115 @@
+//! A built topology, whole or with faults, ready to carry traffic.
+
+use crate::fault::{Fault, apply_faults};
+use crate::graph::Graph;
+use crate::route::{FlowBuilder, Route, Router, Routing};
+use crate::share::FlowSet;
+use crate::symmetry::Symmetry;
+use crate::topology::Topology;
+use diagnostic::{Diagnostic, Diagnostics};
+
+/// A topology with its graph, its symmetry if it has one, and its faults if it has any.
+#[derive(Clone, Debug)]
+pub struct Network {
+    topology: Topology,
+    whole: Graph,
+    symmetry: Option<Symmetry>,
+    broken: Option<Graph>,
+}
+
+impl Network {
+    /// Builds the graph and looks for its symmetry.
+    ///
+    /// # Errors
+    /// What [`Topology::build`] refuses.
+    pub fn new(topology: Topology) -> Result<Self, Diagnostic> {
+        let whole = topology.build()?;
+        let symmetry = Symmetry::find(&whole);
+        Ok(Self { topology, whole, symmetry, broken: None })
+    }
+
+    /// The same network with faults in it (instead of any it had).
+    ///
+    /// # Errors
+    /// Every fault that names what is not there.
+    pub fn with_faults(&self, faults: &[Fault]) -> Result<Self, Diagnostics> {
+        let broken = apply_faults(&self.whole, faults)?;
+        let broken = (broken != self.whole).then_some(broken);
+        Ok(Self { broken, ..self.clone() })
+    }
+
+    /// What it was built from.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The graph as it is now.
+    pub fn graph(&self) -> &Graph {
+        self.broken.as_ref().unwrap_or(&self.whole)
+    }
+
+    /// Its symmetry, unless faults break it.
+    pub fn symmetry(&self) -> Option<&Symmetry> {
+        self.symmetry.as_ref().filter(|_| self.broken.is_none())
+    }
+
+    /// Whether the switches of the innermost level reduce in flight.
+    pub fn reduces(&self) -> bool {
+        self.topology.reduces
+    }
+
+    /// Whether it has faults.
+    pub fn has_faults(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// Chips that are alive, in order.
+    pub fn alive(&self) -> Vec<u32> {
+        (0..self.graph().endpoints()).filter(|e| !self.graph().is_dead(*e)).collect()
+    }
+
+    /// The flows of transfers `(from, to, bytes)`; to oneself and of nothing are dropped. Under
+    /// faults, only routes over dead links are found anew.
+    ///
+    /// # Errors
+    /// A pair between which no path is left.
+    pub fn flows(
+        &self,
+        routing: Routing,
+        transfers: impl IntoIterator<Item = (u32, u32, f64)>,
+    ) -> Result<FlowSet, Diagnostic> {
+        let graph = self.graph();
+        let mut plain = Router::new(&self.whole, routing, self.symmetry.as_ref());
+        let mut around = self.broken.as_ref().map(|g| Router::new(g, routing, None));
+        let mut builder = FlowBuilder::new(graph, self.topology.acknowledgement);
+        for (from, to, bytes) in transfers {
+            if from == to || bytes <= 0.0 {
+                continue;
+            }
+            let mut found = plain.route(from, to);
+            let is_dead = |r: &Route| r.iter().any(|(l, _)| graph.bytes_per_s[*l as usize] <= 0.0);
+            if let Some(around) = &mut around
+                && found.as_ref().is_none_or(|f| is_dead(&f.0))
+            {
+                found = around.route(from, to);
+            }
+            let Some((route, latency)) = found else {
+                let message = format!(
+                    "no path is left from {} to {}",
+                    graph.node_name(from),
+                    graph.node_name(to)
+                );
+                return Err(Diagnostic::error("fabric::cut", message)
+                    .hint("a group with a cut-off member cannot run; place it on other chips"));
+            };
+            builder.push(&route, bytes, latency);
+        }
+        Ok(builder.finish())
+    }
+
+    /// All-pairs traffic among all chips, folded by symmetry; `None` where there is none.
+    pub fn all_pairs(&self, routing: Routing, bytes: f64) -> Option<FlowSet> {
+        let ack = self.topology.acknowledgement;
+        self.symmetry()?.all_pairs(&self.whole, routing, bytes, ack)
+    }
+}

@@ -1,0 +1,257 @@
+//! Translations of a graph that leave it as it is, and all-pairs traffic folded by them.
+//!
+//! A regular composition looks the same from every endpoint. The candidates (one step along the
+//! coordinate of each level) are proposed by the composition and then checked link by link, so a
+//! graph that is not symmetric is never folded as if it were.
+
+use crate::graph::{Graph, tier_index};
+use crate::route::Routing;
+use crate::share::FlowSet;
+
+/// Most entries of the table from destinations to link classes.
+const MAX_TABLE: usize = 1 << 26;
+
+/// A group of translations under which all endpoints are alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Symmetry {
+    /// Class of every link: its orbit.
+    pub link_class: Vec<u32>,
+    /// Links of each class.
+    pub members: Vec<u32>,
+    /// Rate of a link of each class. Bytes/s.
+    pub bytes_per_s: Vec<f64>,
+    /// One link of each class.
+    pub example: Vec<u32>,
+}
+
+/// Destinations that a source reaches over the same mix of link classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairClass {
+    /// Destinations of one source.
+    pub count: u64,
+    /// Mean number of links of each class on the way.
+    pub footprint: Vec<(u32, f64)>,
+    /// Time over the longest way. Picoseconds.
+    pub latency_ps: u64,
+}
+
+/// Node `node` moved by the coordinates of endpoint `by`.
+fn moved(graph: &Graph, node: u32, by: u32) -> u32 {
+    if by == 0 {
+        return node;
+    }
+    let tier = graph.tier_of(node);
+    let within = node - tier.first;
+    let (mut group, copy) = (within / tier.copies, within % tier.copies);
+    let (mut rest, mut index, mut scale) = (by, 0, 1);
+    for (fan, present) in graph.fans.iter().zip(&tier.present) {
+        if *present {
+            index += (group % fan + rest % fan) % fan * scale;
+            group /= fan;
+            scale *= fan;
+        }
+        rest /= fan;
+    }
+    tier.first + index * tier.copies + copy
+}
+
+/// The image of a link under a translation, if it is an equal link.
+fn image(graph: &Graph, link: usize, by: u32) -> Option<usize> {
+    let candidate = |l: usize| {
+        let (from, to) = (graph.from[l], graph.to[l]);
+        let at = graph.out(moved(graph, from, by)).nth(l - graph.first[from as usize] as usize)?;
+        (graph.to[at] == moved(graph, to, by)).then_some(at)
+    };
+    let found = candidate(link)
+        .or_else(|| candidate(graph.reverse(link)).map(|back| graph.reverse(back)))?;
+    let same = graph.bytes_per_s[found] == graph.bytes_per_s[link]
+        && graph.latency_ps[found] == graph.latency_ps[link]
+        && graph.label[found] == graph.label[link]
+        && graph.to[found] == moved(graph, graph.to[link], by);
+    same.then_some(found)
+}
+
+impl Symmetry {
+    /// The translations of `graph`, if every one of them is an automorphism.
+    pub fn find(graph: &Graph) -> Option<Self> {
+        if graph.dead.iter().any(|d| *d) {
+            return None;
+        }
+        let mut orbit: Vec<u32> = (0..graph.links() as u32).collect();
+        let mut step = 1;
+        for &fan in &graph.fans {
+            if fan > 1 {
+                for link in 0..graph.links() {
+                    let other = image(graph, link, step)?;
+                    join(&mut orbit, link as u32, other as u32);
+                }
+            }
+            step *= fan;
+        }
+        let mut link_class = vec![u32::MAX; orbit.len()];
+        let (mut members, mut bytes_per_s, mut example) = (Vec::new(), Vec::new(), Vec::new());
+        for link in 0..orbit.len() {
+            let root = root(&mut orbit, link as u32) as usize;
+            if link_class[root] == u32::MAX {
+                link_class[root] = members.len() as u32;
+                members.push(0);
+                bytes_per_s.push(graph.bytes_per_s[link]);
+                example.push(link as u32);
+            }
+            link_class[link] = link_class[root];
+            members[link_class[root] as usize] += 1;
+        }
+        Some(Self { link_class, members, bytes_per_s, example })
+    }
+
+    /// All destinations of a source by what they use; `None` for a way of routing that does not
+    /// look the same from everywhere or a table too large.
+    pub fn pairs(&self, graph: &Graph, routing: Routing) -> Option<Vec<PairClass>> {
+        let split = match routing {
+            Routing::Split => true,
+            Routing::First => false,
+            _ => return None,
+        };
+        let classes = self.members.len();
+        let nodes = graph.nodes() as usize;
+        if classes.checked_mul(nodes)? > MAX_TABLE {
+            return None;
+        }
+        let mut hops = vec![u32::MAX; nodes];
+        let mut ways = vec![0.0_f64; nodes];
+        let mut latency = vec![0_u64; nodes];
+        let mut table = vec![0.0_f64; nodes * classes];
+        let mut queue = vec![0_u32];
+        (hops[0], ways[0]) = (0, 1.0);
+        let mut head = 0;
+        while head < queue.len() {
+            let node = queue[head] as usize;
+            head += 1;
+            // Sums over ways become means once a node's predecessors are all done, which they are
+            // when it is taken from the queue.
+            for entry in &mut table[node * classes..(node + 1) * classes] {
+                *entry /= ways[node];
+            }
+            for link in graph.out(node as u32).filter(|l| graph.bytes_per_s[*l] > 0.0) {
+                let next = graph.to[link] as usize;
+                if hops[next] == u32::MAX {
+                    hops[next] = hops[node] + 1;
+                    queue.push(next as u32);
+                } else if hops[next] != hops[node] + 1 || !split {
+                    continue;
+                }
+                ways[next] += ways[node];
+                latency[next] = latency[next].max(latency[node] + graph.latency_ps[link]);
+                for class in 0..classes {
+                    table[next * classes + class] += ways[node] * table[node * classes + class];
+                }
+                table[next * classes + self.link_class[link] as usize] += ways[node];
+            }
+        }
+        Some(grouped(graph.endpoints as usize, classes, &table, &latency))
+    }
+
+    /// All-pairs traffic of `bytes` a pair, as flows of one source on a source's share of links.
+    pub fn all_pairs(
+        &self,
+        graph: &Graph,
+        routing: Routing,
+        bytes: f64,
+        acknowledgement: f64,
+    ) -> Option<FlowSet> {
+        let classes = self.pairs(graph, routing)?;
+        let share = |c: usize| {
+            self.bytes_per_s[c] * f64::from(self.members[c]) / f64::from(graph.endpoints)
+        };
+        let capacity = (0..self.members.len()).map(share).collect();
+        let mut set = FlowSet { capacity, link_id: self.example.clone(), ..FlowSet::new() };
+        for pair in &classes {
+            let mut row = pair.footprint.clone();
+            if acknowledgement > 0.0 {
+                for &(class, weight) in &pair.footprint {
+                    let back = graph.reverse(self.example[class as usize] as usize);
+                    row.push((self.link_class[back], weight * acknowledgement));
+                }
+            }
+            push_row(&mut set, &mut row);
+            set.close(pair.count as f64, bytes, pair.latency_ps);
+        }
+        Some(set)
+    }
+}
+
+/// Adds a row with each link once.
+pub(crate) fn push_row(set: &mut FlowSet, row: &mut [(u32, f64)]) {
+    row.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let start = set.link.len();
+    for &(link, weight) in row.iter() {
+        if set.link.len() > start && set.link.last() == Some(&link) {
+            if let Some(last) = set.weight.last_mut() {
+                *last += weight;
+            }
+        } else {
+            set.link.push(link);
+            set.weight.push(weight);
+        }
+    }
+}
+
+/// Destinations with equal rows of the table.
+fn grouped(endpoints: usize, classes: usize, table: &[f64], latency: &[u64]) -> Vec<PairClass> {
+    // Equal mixes may differ by rounding: compare to a billionth.
+    let key = |node: usize, class: usize| (table[node * classes + class] * 1e9).round() as i64;
+    let mut order: Vec<u32> = (1..endpoints as u32).collect();
+    let compare = |a: usize, b: usize| {
+        let rows = (0..classes).map(|c| key(a, c).cmp(&key(b, c)));
+        rows.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+            .then(latency[a].cmp(&latency[b]))
+    };
+    order.sort_by(|a, b| compare(*a as usize, *b as usize));
+    let mut out: Vec<PairClass> = Vec::new();
+    let mut last = 0;
+    for &node in &order {
+        let node = node as usize;
+        if let Some(group) = out.last_mut().filter(|_| compare(last, node).is_eq()) {
+            group.count += 1;
+        } else {
+            let footprint = (0..classes)
+                .map(|c| (c as u32, table[node * classes + c]))
+                .filter(|e| e.1 > 0.0)
+                .collect();
+            out.push(PairClass { count: 1, footprint, latency_ps: latency[node] });
+        }
+        last = node;
+    }
+    out
+}
+
+fn root(orbit: &mut [u32], mut link: u32) -> u32 {
+    while orbit[link as usize] != link {
+        orbit[link as usize] = orbit[orbit[link as usize] as usize];
+        link = orbit[link as usize];
+    }
+    link
+}
+
+fn join(orbit: &mut [u32], a: u32, b: u32) {
+    let (a, b) = (root(orbit, a), root(orbit, b));
+    orbit[a.max(b) as usize] = a.min(b);
+}
+
+/// Moves a route from endpoint 0's point of view to that of endpoint `by`.
+pub(crate) fn translated(graph: &Graph, link: u32, by: u32) -> Option<u32> {
+    image(graph, link as usize, by).map(|l| l as u32)
+}
+
+/// The endpoint at `to` seen from `from`: coordinates subtracted.
+pub(crate) fn displacement(graph: &Graph, from: u32, to: u32) -> u32 {
+    let (mut a, mut b, mut out, mut step) = (from, to, 0, 1);
+    for &fan in &graph.fans {
+        out += (b % fan + fan - a % fan) % fan * step;
+        a /= fan;
+        b /= fan;
+        step *= fan;
+    }
+    debug_assert!(tier_index(&graph.fans, &graph.tiers[0], out) == out);
+    out
+}
