@@ -142,6 +142,8 @@ impl Stack {
             ("stack.collective_launch".to_owned(), &self.collective_launch),
             ("stack.traffic".to_owned(), &self.traffic),
             ("stack.gradient_bytes".to_owned(), &self.gradient_bytes),
+            ("stack.gather_bytes".to_owned(), &self.gather_bytes),
+            ("stack.gather_member".to_owned(), &self.gather_member),
             ("stack.step".to_owned(), &self.step),
         ];
         all.extend(self.fp8.iter().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
@@ -156,6 +158,8 @@ impl Stack {
             ("stack.collective_launch".to_owned(), &mut self.collective_launch),
             ("stack.traffic".to_owned(), &mut self.traffic),
             ("stack.gradient_bytes".to_owned(), &mut self.gradient_bytes),
+            ("stack.gather_bytes".to_owned(), &mut self.gather_bytes),
+            ("stack.gather_member".to_owned(), &mut self.gather_member),
             ("stack.step".to_owned(), &mut self.step),
         ];
         all.extend(self.fp8.iter_mut().map(|(f, s)| (format!("stack.fp8.{f}"), s)));

@@ -27,6 +27,13 @@ pub struct Stack {
     /// Bytes a weight's gradient moves each micro-batch beyond the product that makes it: 0 where the
     /// product adds to the accumulator itself. Bytes an element.
     pub gradient_bytes: Figure,
+    /// Bytes an element of sharded weights moves each time it is gathered, beyond the exchange: 0
+    /// where weights are used from the buffer they arrive in. Bytes an element.
+    pub gather_bytes: Figure,
+    /// Time of the host for each member of the group when a sharded matrix is gathered or its gradient
+    /// scattered, tensor by tensor through lists of parts; 0 where it is one call on one buffer.
+    /// Seconds.
+    pub gather_member: Figure,
     /// Work of the host once an optimizer step during which the device waits. Seconds.
     pub step: Figure,
     /// Speed of its FP8 products over that of the calibration, by chip family; 1 where absent.
@@ -90,6 +97,8 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let collective_launch = root.take_figure("collective_launch", Unit::Second, &NOT_NEGATIVE);
     let traffic = root.take_figure("traffic", Unit::Ratio, &POSITIVE);
     let gradient_bytes = root.take_figure("gradient_bytes", Unit::Byte, &NOT_NEGATIVE);
+    let gather_bytes = root.take_figure("gather_bytes", Unit::Byte, &NOT_NEGATIVE);
+    let gather_member = root.take_figure("gather_member", Unit::Second, &NOT_NEGATIVE);
     let step = root.take_figure("step", Unit::Second, &NOT_NEGATIVE);
     let mut by_family = |key: &str| {
         if root.has(key) { root.take_table(key).and_then(shares) } else { Some(BTreeMap::new()) }
@@ -104,6 +113,8 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         collective_launch: collective_launch?,
         traffic: traffic?,
         gradient_bytes: gradient_bytes?,
+        gather_bytes: gather_bytes?,
+        gather_member: gather_member?,
         step: step?,
         fp8: fp8?,
         attention: attention?,

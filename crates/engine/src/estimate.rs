@@ -214,8 +214,10 @@ fn rank_time(
     class: &RankClass,
 ) -> Rank {
     let tensor = program.group(model::Axis::Tensor).size;
-    let rules = Rules::new(program.overlap, program.graphs, tensor, machine);
+    let mut rules = Rules::new(program.overlap, program.graphs, tensor, machine);
     let chunks = class.chunks.len() as f64;
+    let blocks: u64 = class.chunks.iter().flatten().map(|(_, times)| times).sum();
+    rules.shard_slices = (blocks as f64 / chunks).max(1.0);
     // One micro-batch through the mean of the rank's chunks.
     let mut mean = SegmentTime::default();
     for &(segment, times) in class.chunks.iter().flatten() {
@@ -242,7 +244,7 @@ fn rank_time(
     );
     let last_backward = b.seconds() * passes;
     let first_forward = f.seconds() * passes;
-    let exchanges = finish_seconds(&class.finish, placed);
+    let exchanges = in_buckets(&finish_seconds(&class.finish, placed), blocks as f64);
     let (exchange_s, exchange_hidden_s) =
         finish_exchanges(&exchanges, rules.cores, last_backward, first_forward);
     let optimizer_s = optimizer_s(&class.finish, machine);
@@ -270,6 +272,15 @@ fn rank_time(
 pub fn finish_seconds(finish: &Finish, placed: &Placed<'_>) -> Vec<(During, f64)> {
     let seconds = |e: &program::StepExchange| placed.seconds(e.axis, e.operation, e.bytes);
     finish.exchanges.iter().map(|(during, exchange)| (*during, seconds(exchange))).collect()
+}
+
+/// Exchanges cut into a part for each of `blocks`, as frameworks reduce in buckets while the backward
+/// pass runs: the last bucket has no pass left to hide behind, nor has the first gather one before it.
+fn in_buckets(exchanges: &[(During, f64)], blocks: f64) -> Vec<(During, f64)> {
+    let last = 1.0 / blocks.max(1.0);
+    let cut =
+        |&(during, s): &(During, f64)| [(during, s * (1.0 - last)), (During::Alone, s * last)];
+    exchanges.iter().flat_map(cut).collect()
 }
 
 /// Exposed and hidden seconds of once-a-step collectives, of which some may run behind the last

@@ -55,6 +55,9 @@ pub struct Rules {
     pub collective_s: f64,
     /// Ranks of a tensor-parallel group: an overlapped collective runs in as many slices.
     pub tensor_slices: f64,
+    /// Blocks of sharded weights: the first gather of a pass has nothing to run behind, nor has the
+    /// last scatter.
+    pub shard_slices: f64,
     /// Share of the cores that communication kernels take.
     pub cores: f64,
 }
@@ -66,6 +69,7 @@ impl Rules {
             overlap,
             launch: kernel::Launch { graphs, host_s: machine.stack.launch.value },
             tensor_slices: tensor as f64,
+            shard_slices: f64::INFINITY,
             collective_s: machine.stack.collective_launch.value,
             cores: machine.cluster.chip.communication_cores.value,
         }
@@ -94,7 +98,11 @@ pub fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
         let comm = sum.comm[axis as usize];
         let window = if allowed { beside.min(free) } else { 0.0 };
         // The first slice has no product before it to run behind.
-        let slices = if axis == CommAxis::Tensor { rules.tensor_slices } else { f64::INFINITY };
+        let slices = match axis {
+            CommAxis::Tensor => rules.tensor_slices,
+            CommAxis::Shard => rules.shard_slices,
+            CommAxis::Context | CommAxis::Expert => f64::INFINITY,
+        };
         let (hidden, slow) = behind(comm * (1.0 - 1.0 / slices), window, rules.cores);
         free = (free - hidden * (1.0 - rules.cores)).max(0.0);
         run.hidden[axis as usize] = hidden;

@@ -122,6 +122,11 @@ impl<'a> Placed<'a> {
         Self::new(&program.groups, program.routing, program.ranks, machine)
     }
 
+    /// Ranks of the axis's group.
+    fn members(&self, axis: Axis) -> f64 {
+        self.groups.iter().find(|g| g.axis == axis).map_or(1.0, |g| g.size as f64)
+    }
+
     /// Seconds of one collective; 0 in a group of one or for no bytes.
     pub fn seconds(&self, axis: Axis, operation: Collective, bytes: f64) -> f64 {
         if bytes == 0.0 {
@@ -130,10 +135,30 @@ impl<'a> Placed<'a> {
         let Some(group) = self.groups.iter().find(|g| g.axis == axis) else { return 0.0 };
         let span = self.fabric.span(group.stride, group.size);
         let copies = self.copies(axis, &span);
-        self.measured(&span, operation, bytes, &copies).unwrap_or_else(|| {
-            let cost = collective::cost(&self.fabric, &span, operation, bytes, &copies);
-            cost.map_or(0.0, |c| c.seconds)
-        })
+        self.measured(&span, operation, bytes, &copies)
+            .or_else(|| self.computed(&span, operation, bytes, &copies))
+            .unwrap_or(0.0)
+    }
+
+    /// Time by the formulas of the algorithms the chip's library has: NCCL gathers and scatters by
+    /// rings through all ranks, whose steps grow with the group (its tree and hierarchies are for
+    /// all-reduce; PAT, since 2.23, is for one rank a node).
+    fn computed(
+        &self,
+        span: &Span,
+        operation: Collective,
+        bytes: f64,
+        copies: &[f64; MAX_LEVELS],
+    ) -> Option<f64> {
+        let rings = self.machine.cluster.chip.vendor == "NVIDIA"
+            && matches!(operation, Collective::AllGather | Collective::ReduceScatter);
+        let cost = if rings && span.outermost().is_some() {
+            let ring = collective::Algorithm::Ring;
+            collective::price(&self.fabric, span, operation, ring, bytes, copies)
+        } else {
+            collective::cost(&self.fabric, span, operation, bytes, copies)
+        };
+        cost.map(|c| c.seconds)
     }
 
     /// Time from the calibration's curves, for a group inside the innermost level. A group larger
@@ -162,7 +187,7 @@ impl<'a> Placed<'a> {
         }
         let formula = |n| {
             let span = self.fabric.span(1, n);
-            collective::cost(&self.fabric, &span, operation, bytes, copies).map(|c| c.seconds)
+            self.computed(&span, operation, bytes, copies)
         };
         Some(seconds * formula(members)? / formula(near)?)
     }
@@ -364,10 +389,19 @@ impl BlockPrice {
 
 /// Sharded weights are gathered before each pass, their gradients scattered after (ZeRO-3: three
 /// times the weights per micro-batch, arXiv 1910.02054): the traffic of one block, added to `time`.
+/// A block moves at once, or matrix by matrix where the stack's host works through lists of every
+/// member's part; hooks of single matrices gather once more for recomputation, which a block gathered
+/// at once shares with its backward pass.
 pub fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut SegmentTime) {
+    let member_s = placed.machine.stack.gather_member.value;
+    let calls = if member_s > 0.0 { gathered.matrices.max(1.0) } else { 1.0 };
+    let one = |axis, operation, bytes: f64| {
+        let seconds = placed.seconds(axis, operation, bytes / calls);
+        let host = if seconds > 0.0 { member_s * placed.members(axis) } else { 0.0 };
+        calls * (seconds + host)
+    };
     let both = |operation, dense, expert| {
-        placed.seconds(Axis::Data, operation, dense)
-            + placed.seconds(Axis::ExpertData, operation, expert)
+        one(Axis::Data, operation, dense) + one(Axis::ExpertData, operation, expert)
     };
     if gathered.dense_bytes + gathered.expert_bytes == 0.0 {
         return;
@@ -381,6 +415,26 @@ pub fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut Segmen
     time.forward.exchange(CommAxis::Shard, gather);
     time.backward_input.exchange(CommAxis::Shard, gather);
     time.backward_input.exchange(CommAxis::Shard, scatter);
+    if member_s > 0.0 && time.recompute.cost.seconds > 0.0 {
+        time.recompute.exchange(CommAxis::Shard, gather);
+    }
+    gather_copies(gathered, placed.machine, time);
+}
+
+/// Copies of gathered weights out of the buffer they arrive in, where the stack makes them (`PyTorch`'s
+/// FSDP2 splits one buffer into parameters): before the forward and before the backward pass.
+fn gather_copies(gathered: &Gathered, machine: &Machine, time: &mut SegmentTime) {
+    let elements =
+        (gathered.dense_bytes + gathered.expert_bytes) / machine.precision.weights.bytes();
+    let bytes = elements * machine.stack.gather_bytes.value;
+    if bytes == 0.0 {
+        return;
+    }
+    let work = Work::Memory { bytes, backward_bytes: 0.0, flops: 0.0 };
+    let chip = &machine.cluster.chip;
+    let copy = forward(chip, &machine.calibration, &work, catalog::Dtype::Bf16, 1.0);
+    time.forward.compute(copy, Class::Elementwise);
+    time.backward_input.compute(copy, Class::Elementwise);
 }
 
 fn comm_axis(axis: Axis) -> Option<CommAxis> {

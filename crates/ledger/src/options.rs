@@ -1,14 +1,14 @@
 //! A row's mapping and options to a plan: one vocabulary a column.
 
 use crate::columns::{Fields, number_after};
-use crate::stack::unfused_attention;
+use crate::stack::{stops_early, unfused_attention};
 use model::Tag;
 use plan::{FullBlocks, Plan, Recompute, Zero};
 use program::{Overlap, Schedule};
 
 /// Words in `recompute` and the tensors they name (Megatron's and MaxText's vocabularies; saving
-/// only products, as `remat_policy minimal` and selective checkpointing of operators do, recomputes
-/// norms and activations).
+/// only products, as `remat_policy minimal` does, recomputes norms and activations; torchtitan's
+/// selective checkpointing of operators saves every second product only).
 const TAG_WORDS: [(&str, &[Tag]); 9] = [
     ("mla_up_proj", &[Tag::UpProjection]),
     ("up_proj", &[Tag::UpProjection]),
@@ -18,7 +18,7 @@ const TAG_WORDS: [(&str, &[Tag]); 9] = [
     ("attention core", &[Tag::Core]),
     ("core_attn", &[Tag::Core]),
     ("minimal", &[Tag::Norm, Tag::Activation]),
-    ("selective activation", &[Tag::Norm, Tag::Activation]),
+    ("selective activation", &[Tag::Norm, Tag::Activation, Tag::SecondProducts]),
 ];
 
 /// Rank of adapters where a row does not state it: Megatron-Bridge's LoRA recipes.
@@ -67,7 +67,7 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         shard_group: shard_group.filter(|_| zero != Zero::None),
         micro_batch: fields.needed("MBS")?,
         schedule: if dual { Schedule::DualPipeV } else { Schedule::OneFOneB },
-        recompute: recompute(&fields.lower("recompute"))?,
+        recompute: recompute(&fields.lower("recompute"), stops_early(fields))?,
         overlap: overlap(fields, zero, virtual_pipeline),
         graphs: graphs.contains("full"),
         unfused_attention: unfused_attention(fields),
@@ -100,8 +100,8 @@ fn shard_group(text: &str) -> Option<u64> {
     number_after(text, "shard group ").or_else(|| number_after(text, "fsdp "))
 }
 
-fn recompute(text: &str) -> Result<Recompute, String> {
-    let only = |blocks| Ok(Recompute { blocks, tags: Vec::new() });
+fn recompute(text: &str, early_stop: bool) -> Result<Recompute, String> {
+    let only = |blocks| Ok(Recompute { blocks, tags: Vec::new(), early_stop });
     if text.is_empty() || text.starts_with("none") {
         return only(FullBlocks::None);
     }
@@ -114,19 +114,21 @@ fn recompute(text: &str) -> Result<Recompute, String> {
     tags.dedup();
     if let Some(n) = number_after(text, "full block,").or_else(|| number_after(text, "full block"))
     {
-        return Ok(Recompute { blocks: FullBlocks::PerStage(n), tags });
+        return Ok(Recompute { blocks: FullBlocks::PerStage(n), tags, early_stop });
     }
     if text.starts_with("full") || text.contains("policy full") {
         return only(FullBlocks::All);
     }
     if text.starts_with("custom") && text.contains("offloaded") {
-        // Kept tensors live on the host; what is not kept is recomputed.
-        return Ok(Recompute { blocks: FullBlocks::None, tags: vec![Tag::Norm, Tag::Activation] });
+        // Kept tensors live on the host; what is not named is recomputed: with queries, keys and
+        // values kept, all but the attention's projections.
+        let tags = vec![Tag::Norm, Tag::Activation, Tag::Core, Tag::Mlp];
+        return Ok(Recompute { blocks: FullBlocks::None, tags, early_stop });
     }
     if tags.is_empty() {
         return Err(format!("`recompute` is `{text}`, words not known"));
     }
-    Ok(Recompute { blocks: FullBlocks::None, tags })
+    Ok(Recompute { blocks: FullBlocks::None, tags, early_stop })
 }
 
 /// What runs beside compute: what the row says, on top of its framework's defaults. Megatron-Bridge,
@@ -139,7 +141,10 @@ fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
     let options = fields.lower("other_opts");
     let says = |words: &[&str]| words.iter().any(|w| text.contains(w) || options.contains(w));
     let nvidia = ["megatron-bridge", "nemo", "mlperf"].iter().any(|w| source.contains(w));
-    let sharded = zero == Zero::Weights || zero == Zero::Gradients;
+    // DeepSpeed fetches at most 5e7 elements ahead (`stage3_prefetch_bucket_size`), less than one
+    // matrix of a large model: its ZeRO-3 waits for every gather.
+    let waits = fields.lower("zero_fsdp").contains("zero-3 (deepspeed)");
+    let sharded = (zero == Zero::Weights || zero == Zero::Gradients) && !waits;
     let default = nvidia || sharded;
     Overlap {
         gradient_reduce: (default || says(&["grad-reduce"])) && !says(&["grad-reduce overlap off"]),
@@ -159,12 +164,15 @@ mod tests {
 
     #[test]
     fn words_of_recomputation() {
-        let tags = |text: &str| recompute(text).unwrap().tags;
+        let tags = |text: &str| recompute(text, false).unwrap().tags;
         assert_eq!(tags("selective: mla_up_proj+mlp"), [Tag::UpProjection, Tag::Mlp]);
         assert_eq!(tags("none (recipe)"), []);
-        assert_eq!(recompute("full").unwrap().blocks, FullBlocks::All);
-        assert_eq!(recompute("full block, 5 layers").unwrap().blocks, FullBlocks::PerStage(5));
-        assert!(recompute("some of it").is_err());
+        assert_eq!(recompute("full", false).unwrap().blocks, FullBlocks::All);
+        assert_eq!(
+            recompute("full block, 5 layers", false).unwrap().blocks,
+            FullBlocks::PerStage(5)
+        );
+        assert!(recompute("some of it", false).is_err());
     }
 
     #[test]

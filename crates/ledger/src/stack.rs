@@ -6,7 +6,8 @@ use model::{Architecture, Attention};
 
 /// Words of `other_opts`, `source_title` and `notes` and the stack they mean; the first that is found
 /// counts. What is not found runs the chip family's usual stack.
-const STACKS: [(&str, &str); 9] = [
+const STACKS: [(&str, &str); 10] = [
+    ("zero-3 (deepspeed)", "deepspeed-zero3"),
     ("megatron-deepspeed", "megatron-deepspeed"),
     ("deepspeed", "megatron-deepspeed"),
     ("torchtitan", "torchtitan"),
@@ -28,14 +29,30 @@ pub(crate) fn stack(fields: &Fields) -> Option<&'static str> {
         fields.lower("notes"),
     );
     let (_, id) = STACKS.iter().find(|(word, _)| text.contains(word))?;
-    let eager = *id == "torchtitan" && !fields.lower("other_opts").contains("torch.compile");
-    Some(if eager { "torchtitan-eager" } else { id })
+    if *id != "torchtitan" {
+        return Some(id);
+    }
+    let eager = !fields.lower("other_opts").contains("torch.compile");
+    let by_row = fields.lower("precision").contains("rowwise");
+    Some(match (eager, by_row) {
+        (true, _) => "torchtitan-eager",
+        (_, true) => "torchtitan-rowwise",
+        _ => id,
+    })
+}
+
+/// Whether the stack's recomputation of a block stops at the last tensor the backward pass needs:
+/// torchtitan's checkpoints are without re-entrance and compiled, MaxText's are XLA's.
+pub(crate) fn stops_early(fields: &Fields) -> bool {
+    let title = fields.lower("source_title");
+    title.contains("maxtext") || stack(fields).is_some_and(|id| id.starts_with("torchtitan"))
 }
 
 /// Whether the stack's attention writes its scores to memory: frameworks before FlashAttention, where
 /// the row does not say otherwise.
 pub(crate) fn unfused_attention(fields: &Fields) -> bool {
-    let early = matches!(stack(fields), Some("megatron-2021" | "megatron-deepspeed"));
+    let early =
+        matches!(stack(fields), Some("megatron-2021" | "megatron-deepspeed" | "deepspeed-zero3"));
     early && !fields.lower("other_opts").contains("flash")
 }
 

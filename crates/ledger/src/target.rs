@@ -1,11 +1,11 @@
 //! A row's measured step time: as printed, or from the rate it prints.
 
-use crate::columns::Fields;
+use crate::columns::{Fields, number_before};
 use model::Architecture;
 
 /// Seconds of the measured step, and nothing where the row prints no rate that fixes it.
 ///
-/// In order: `step_s`; `step_s_derived`; tokens per second and chip; FLOP rate (or MFU times its
+/// In order: `step_s`; `step_s_derived`; tokens per second and chip, or and device; FLOP rate (or MFU times its
 /// peak) by the row's own convention.
 pub(crate) fn measured(
     fields: &Fields,
@@ -23,12 +23,30 @@ pub(crate) fn measured(
     if let Some(rate) = fields.number("tokens_s_chip")?.filter(|r| *r > 0.0) {
         return Ok(Some(tokens / (rate * chips as f64)));
     }
-    let printed = fields.number("tflops_per_chip")?;
+    if let Some(rate) = per_device(fields) {
+        return Ok(Some(tokens / (rate * chips as f64)));
+    }
+    // Where two printed rates contradict each other, the row's note says which is a misprint.
+    let misprint = fields.lower("notes").contains("do not use tflop/s");
+    let printed = fields.number("tflops_per_chip")?.filter(|_| !misprint);
     let peak = fields.number("peak_tflops_used")?;
     let from_mfu = fields.number("mfu_pct")?.zip(peak).map(|(mfu, peak)| mfu / 100.0 * peak);
     let Some(tflops) = printed.or(from_mfu).filter(|t| *t > 0.0) else { return Ok(None) };
     let per_token = flops_per_token(fields, model, sequence);
     Ok(per_token.map(|flops| flops * tokens / (tflops * 1e12 * chips as f64)))
+}
+
+/// Tokens per second of one rank from `MindSpeed`'s tables of throughput, which print "Tokens/s" for a
+/// device: on the 910C a device is two dies, a die is a rank (their sum over all devices would be a
+/// few per cent of the peak).
+fn per_device(fields: &Fields) -> Option<f64> {
+    let metric = fields.lower("other_metric");
+    if !fields.lower("source_title").contains("mindspeed") {
+        return None;
+    }
+    let rate = number_before(&metric, "tokens/s").filter(|r| *r > 0.0)?;
+    let dies = if fields.lower("accelerator").contains("2 dies per npu") { 2.0 } else { 1.0 };
+    Some(rate / dies)
 }
 
 /// FLOPs of a token by the row's convention: Megatron 2021 (recomputation counted), Korthikanti,

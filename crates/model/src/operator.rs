@@ -265,11 +265,14 @@ pub enum Tag {
     Moe,
     /// Hyper-connection states (`hyper`).
     Hyper,
+    /// Every second dense product of a block (`second-products`; torchtitan's selective
+    /// checkpointing of operators, whose products of queries, keys, values, gate and up are apart).
+    SecondProducts,
 }
 
 impl Tag {
     /// Every tag with the word a plan uses.
-    pub const WORDS: [(Self, &'static str); 7] = [
+    pub const WORDS: [(Self, &'static str); 8] = [
         (Self::Norm, "norm"),
         (Self::Activation, "activation"),
         (Self::UpProjection, "up-projection"),
@@ -277,6 +280,7 @@ impl Tag {
         (Self::Mlp, "mlp"),
         (Self::Moe, "moe"),
         (Self::Hyper, "hyper"),
+        (Self::SecondProducts, "second-products"),
     ];
 }
 

@@ -18,7 +18,7 @@ mod latent;
 pub(crate) mod rank;
 
 use crate::{Architecture, Class, Layer, Residual, Shard, Step};
-pub use attention::{unfused_attention, unfused_saved};
+pub use attention::{products_apart, unfused_attention, unfused_saved};
 pub use ends::{boundary_bytes, embedding_steps, fused_loss, head_steps, mtp_steps};
 use rank::{Rank, Traffic};
 

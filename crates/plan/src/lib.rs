@@ -94,6 +94,10 @@ pub struct Recompute {
     pub blocks: FullBlocks,
     /// Tensors recomputed in the other blocks.
     pub tags: Vec<Tag>,
+    /// Whether recomputing a whole block stops at the last tensor that its backward pass needs, so
+    /// that the last product is not run again (`PyTorch`'s checkpoints without re-entrance, dead-code
+    /// elimination in XLA); Megatron's run the block whole.
+    pub early_stop: bool,
 }
 
 /// How many blocks are recomputed whole.

@@ -6,8 +6,8 @@ use crate::recipe::wire;
 use crate::{Plan, Zero};
 use catalog::{Optimizer, Recipe};
 use model::{
-    Architecture, Axis, Collective, Cut, Exchange, Ffn, Layer, Operator, Place, Shard, Step, Tag,
-    Weights,
+    Architecture, Axis, Collective, Cut, Exchange, Ffn, Layer, Operator, Place, Role, Shard, Step,
+    Tag, Weights, Work,
 };
 use program::{
     During, Finish, Gathered, Program, RankClass, Routing, Segment, StepExchange, StepRef,
@@ -158,12 +158,30 @@ impl<'a> Builder<'a> {
             Block::Mtp { full, .. } => ("mtp".into(), *full),
         };
         let steps = block_steps(self.plan, self.model, self.recipe, self.sequence, block);
-        let steps = steps.into_iter().map(|step| self.step(step, full)).collect();
+        let steps = self.steps(steps, full);
         let gathered = gathered(self.plan, self.model, self.recipe, block);
         let id = self.segments.len() as u32;
         self.segments.push(Segment { name, steps, gathered });
         self.seen.push((*block, id));
         id
+    }
+
+    /// The steps of a block with what of them the backward pass repeats.
+    fn steps(&mut self, steps: Vec<Step>, full: bool) -> Vec<StepRef> {
+        let recompute = &self.plan.recompute;
+        let last = if recompute.early_stop { steps.iter().rposition(is_product) } else { None };
+        let seconds = recompute.tags.contains(&Tag::SecondProducts);
+        let mut products = 0;
+        let mut list = Vec::with_capacity(steps.len());
+        for (i, step) in steps.into_iter().enumerate() {
+            let mut again = full && last.is_none_or(|last| i < last);
+            if seconds && is_dense_product(&step) {
+                products += 1;
+                again |= products % 2 == 0;
+            }
+            list.push(self.step(step, again));
+        }
+        list
     }
 
     fn step(&mut self, step: Step, full: bool) -> StepRef {
@@ -216,6 +234,10 @@ fn implemented(plan: &Plan, model: &Architecture, step: Step, shard: &Shard) -> 
     if plan.fused_loss && operator.name == "loss" {
         return vec![Step::Compute(model::fused_loss(&operator))];
     }
+    if plan.recompute.tags.contains(&Tag::SecondProducts) {
+        let parts = model::products_apart(model, &operator);
+        return parts.into_iter().map(Step::Compute).collect();
+    }
     let adapter = plan.adapters.and_then(|rank| model::adapter(&operator, rank as f64));
     let steps = std::iter::once(operator).chain(adapter);
     steps.map(Step::Compute).collect()
@@ -226,14 +248,24 @@ pub fn gathered(plan: &Plan, model: &Architecture, recipe: &Recipe, block: &Bloc
     if plan.zero != Zero::Weights {
         return Gathered::default();
     }
-    let held = Held::of(plan, &block_weights(model, block));
+    let weights = block_weights(model, block);
+    let held = Held::of(plan, &weights);
     let p = &recipe.precision;
     Gathered {
+        matrices: weights.iter().filter(|w| w.matrix.is_some()).count() as f64,
         dense_bytes: held.dense * p.weights.bytes(),
         expert_bytes: held.expert * p.weights.bytes(),
         dense_gradient_bytes: held.dense * p.gradient_wire.bytes(),
         expert_gradient_bytes: held.expert * p.gradient_wire.bytes(),
     }
+}
+
+fn is_product(step: &Step) -> bool {
+    matches!(step, Step::Compute(o) if matches!(o.work, Work::Gemm { .. } | Work::GroupedGemm { .. }))
+}
+
+fn is_dense_product(step: &Step) -> bool {
+    matches!(step, Step::Compute(o) if o.role == Role::Linear && matches!(o.work, Work::Gemm { .. }))
 }
 
 fn intern<T: PartialEq>(list: &mut Vec<T>, item: T) -> u32 {

@@ -29,7 +29,7 @@ fn plan() -> Plan {
         shard_group: None,
         micro_batch: 1,
         schedule: Schedule::OneFOneB,
-        recompute: Recompute { blocks: FullBlocks::None, tags: vec![Tag::Norm] },
+        recompute: Recompute { blocks: FullBlocks::None, tags: vec![Tag::Norm], early_stop: false },
         overlap: Overlap {
             gradient_reduce: true,
             parameter_gather: true,
@@ -131,8 +131,8 @@ fn sharding_and_recomputation_never_cost_memory() {
         assert!(now < last, "{zero:?}: {now} {last}");
         last = now;
     }
-    let none = Recompute { blocks: FullBlocks::None, tags: vec![] };
-    let full = Recompute { blocks: FullBlocks::All, tags: vec![] };
+    let none = Recompute { blocks: FullBlocks::None, tags: vec![], early_stop: false };
+    let full = Recompute { blocks: FullBlocks::All, tags: vec![], early_stop: false };
     let kept = total(&Plan { recompute: none, ..base.clone() });
     assert!(total(&base) < kept);
     assert!(total(&Plan { recompute: full, ..base.clone() }) < total(&base));

@@ -88,6 +88,8 @@ pub struct Gathered {
     pub dense_gradient_bytes: f64,
     /// Bytes of expert gradients reduced per use.
     pub expert_gradient_bytes: f64,
+    /// Weight matrices among them.
+    pub matrices: f64,
 }
 
 /// Ranks of one pipeline position: same ops, same timing.

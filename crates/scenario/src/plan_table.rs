@@ -209,14 +209,19 @@ fn zero(table: &mut Table<'_>) -> Option<Zero> {
     }
 }
 
-/// `"none"`, `"full"`, or a list of tags and of whole blocks: `["norm", "blocks:5"]`.
+/// `"none"`, `"full"`, `"full-early-stop"`, or a list of tags and of whole blocks: `["norm", "blocks:5"]`.
 fn recompute(table: &mut Table<'_>) -> Option<Recompute> {
     let item = table.take("recompute")?;
     if item.is_str() {
-        let words = [(FullBlocks::None, "none"), (FullBlocks::All, "full")];
-        return item.into_word(&words).map(|blocks| Recompute { blocks, tags: Vec::new() });
+        let words = [
+            ((FullBlocks::None, false), "none"),
+            ((FullBlocks::All, false), "full"),
+            ((FullBlocks::All, true), "full-early-stop"),
+        ];
+        let (blocks, early_stop) = item.into_word(&words)?;
+        return Some(Recompute { blocks, tags: Vec::new(), early_stop });
     }
-    let mut read = Recompute { blocks: FullBlocks::None, tags: Vec::new() };
+    let mut read = Recompute { blocks: FullBlocks::None, tags: Vec::new(), early_stop: false };
     let mut complete = true;
     for item in item.into_array()? {
         let (reader, span) = (item.reader(), item.span());

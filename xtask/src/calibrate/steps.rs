@@ -12,19 +12,34 @@ use ledger::Prepared;
 /// A group of rows and the figures that are fitted to it together.
 struct Fit {
     rows: &'static str,
+    /// Only rows of this software stack, if named.
+    stack: &'static str,
     figures: &'static [&'static str],
 }
 
-const FITS: [Fit; 6] = [
+impl Fit {
+    fn takes(&self, row: &Prepared) -> bool {
+        row.family_chip.starts_with(self.rows)
+            && (self.stack.is_empty() || row.machine.stack.id == self.stack)
+    }
+}
+
+const FITS: [Fit; 7] = [
     Fit {
         rows: "vtrain-single",
+        stack: "",
         figures: &["stack.launch", "stack.collective_launch", "stack.traffic", "stack.step"],
     },
-    Fit { rows: "nvidia-bridge B200", figures: &["stack.launch", "chip.sustained"] },
-    Fit { rows: "nvidia-bridge GB200", figures: &["stack.launch", "chip.sustained"] },
-    Fit { rows: "other-training H100", figures: &["stack.traffic", "chip.sustained"] },
-    Fit { rows: "other-training H200", figures: &["chip.sustained"] },
-    Fit { rows: "other-training A100", figures: &["chip.sustained"] },
+    Fit { rows: "nvidia-bridge B200", stack: "", figures: &["stack.launch", "chip.sustained"] },
+    Fit { rows: "nvidia-bridge GB200", stack: "", figures: &["stack.launch", "chip.sustained"] },
+    Fit {
+        rows: "other-training H100",
+        stack: "llm-foundry",
+        figures: &["stack.attention.hopper", "stack.traffic"],
+    },
+    Fit { rows: "other-training H100", stack: "", figures: &["chip.sustained"] },
+    Fit { rows: "other-training H200", stack: "", figures: &["chip.sustained"] },
+    Fit { rows: "other-training A100", stack: "", figures: &["chip.sustained"] },
 ];
 
 /// Runs the command.
@@ -34,8 +49,7 @@ pub fn run() -> Result<()> {
         rows.extend(ledger::prepare(name, text).map_err(|d| anyhow!("{name}: {d:?}"))?);
     }
     for fit in &FITS {
-        let chosen: Vec<&Prepared> =
-            rows.iter().filter(|r| r.family_chip.starts_with(fit.rows)).collect();
+        let chosen: Vec<&Prepared> = rows.iter().filter(|r| fit.takes(r)).collect();
         let halves = [0, 1]
             .map(|odd| chosen.iter().copied().skip(odd).step_by(2).collect::<Vec<&Prepared>>());
         let (whole, error) = fitted(&chosen, fit.figures)?;

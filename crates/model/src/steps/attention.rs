@@ -90,6 +90,33 @@ pub fn unfused_attention(arch: &Architecture, shard: &Shard, core: &Operator) ->
     ]
 }
 
+/// A product as the products it joins: queries, keys and values; gate and up. Others as they are.
+///
+/// Not valid where blocks of one model differ in heads: the first grouped attention's ratio is taken.
+pub fn products_apart(arch: &Architecture, operator: &Operator) -> Vec<Operator> {
+    let Work::Gemm { m, n, k, count } = operator.work else { return vec![operator.clone()] };
+    let heads = arch.layers.iter().find_map(|l| match l.attention {
+        Attention::Grouped { heads, kv_heads, .. } => Some((heads as f64, kv_heads as f64)),
+        _ => None,
+    });
+    let gated = arch.layers.iter().any(|l| match l.ffn {
+        crate::Ffn::Dense(mlp) => mlp.gated,
+        crate::Ffn::Moe { expert, .. } => expert.gated,
+    });
+    let part = |name, share: f64| {
+        let work = Work::Gemm { m, n: n * share, k, count };
+        Operator { name, work, ..operator.clone() }
+    };
+    match (operator.name, heads) {
+        ("qkv", Some((heads, kv))) => {
+            let all = heads + 2.0 * kv;
+            vec![part("q", heads / all), part("k", kv / all), part("v", kv / all)]
+        }
+        ("mlp_up", _) if gated => vec![part("gate", 0.5), part("up", 0.5)],
+        _ => vec![operator.clone()],
+    }
+}
+
 /// Tensors that unfused attention keeps for the backward pass: the softmax (2 bytes a score), and
 /// with dropout its mask and output (3 more; arXiv 2205.05198, section 4.1).
 pub fn unfused_saved(arch: &Architecture, layer: &Layer, shard: &Shard) -> Option<Saved> {
