@@ -71,6 +71,23 @@ pub fn price(
     Some(Cost { seconds: latency_s + transfer_s, algorithm, bottleneck: worst.1 })
 }
 
+/// Bytes each rank pushes into every level under `algorithm`; `None` if it cannot run on this
+/// footprint. The traffic that competes with other collectives for the same ports.
+pub fn traffic(
+    fabric: &Fabric,
+    span: &Span,
+    operation: Collective,
+    algorithm: Algorithm,
+    bytes: f64,
+    fewer_copies: &[f64; fabric::MAX_LEVELS],
+) -> Option<[f64; fabric::MAX_LEVELS]> {
+    let mut levels = [0.0; fabric::MAX_LEVELS];
+    for phase in phases(fabric, span, operation, algorithm, bytes, fewer_copies)?.iter() {
+        levels[phase.level] += phase.bytes;
+    }
+    Some(levels)
+}
+
 /// Share of all-to-all bytes that still cross each level when a token bound for several experts of
 /// one instance crosses into it once.
 ///

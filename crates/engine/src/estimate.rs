@@ -101,7 +101,7 @@ const CLASS_WORDS: [&str; CLASSES] = [
     "head and loss",
 ];
 
-const CLASS_LIST: [Class; CLASSES] = [
+pub(crate) const CLASS_LIST: [Class; CLASSES] = [
     Class::Embedding,
     Class::Projection,
     Class::AttentionCore,

@@ -161,6 +161,23 @@ impl<'a> Placed<'a> {
         cost.map(|c| c.seconds)
     }
 
+    /// Bytes each rank pushes into every level in one collective, by the algorithm that is cheapest.
+    pub(crate) fn traffic(&self, axis: Axis, operation: Collective, bytes: f64) -> [f64; MAX_LEVELS] {
+        let none = [0.0; MAX_LEVELS];
+        let Some(group) = self.groups.iter().find(|g| g.axis == axis) else { return none };
+        let span = self.fabric.span(group.stride, group.size);
+        let copies = self.copies(axis, &span);
+        let cost = collective::cost(&self.fabric, &span, operation, bytes, &copies);
+        let levels = cost.and_then(|c| {
+            collective::traffic(&self.fabric, &span, operation, c.algorithm, bytes, &copies)
+        });
+        levels.unwrap_or(none)
+    }
+
+    pub(crate) fn fabric(&self) -> &Fabric {
+        &self.fabric
+    }
+
     /// Time from the calibration's curves, for a group inside the innermost level. A group larger
     /// than any measured takes the measured time of the nearest, times what the algorithm's formula
     /// says the larger one takes longer.
@@ -437,7 +454,7 @@ fn gather_copies(gathered: &Gathered, machine: &Machine, time: &mut SegmentTime)
     time.backward_input.compute(copy, Class::Elementwise);
 }
 
-fn comm_axis(axis: Axis) -> Option<CommAxis> {
+pub(crate) fn comm_axis(axis: Axis) -> Option<CommAxis> {
     match axis {
         Axis::Tensor => Some(CommAxis::Tensor),
         Axis::Context => Some(CommAxis::Context),

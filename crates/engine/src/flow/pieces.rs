@@ -1,0 +1,350 @@
+//! Passes as few stretches of compute and communication: what the event loop runs.
+//!
+//! A pass of a chunk sums its segments' operators and collectives, priced once each, into at most
+//! seven stretches: communication that nothing may hide, axis by axis; products with tensor traffic
+//! beside them; attention with context traffic beside it; the rest. Traffic that may hide behind the
+//! whole pass starts with it. A stretch ends when all in it has ended.
+
+use crate::exposure::Rules;
+use crate::machine::Machine;
+use crate::price::{CLASSES, CommAxis, PassTime, Placed, Prices, comm_axis, price};
+use fabric::MAX_LEVELS;
+use model::{Axis, Class, Collective};
+use program::{During, Gathered, Pass, PassKind, Program, RankClass, StepRef};
+
+/// Streams of a rank: the four axes of [`CommAxis`], the once-a-step exchanges, messages.
+pub(super) const STREAMS: usize = 6;
+/// Streams inside passes.
+pub(super) const COMM_STREAMS: usize = 4;
+/// Stream of once-a-step exchanges.
+pub(super) const DATA: usize = 4;
+/// Stream of messages between stages.
+pub(super) const SEND: usize = 5;
+/// Words of the streams.
+pub(super) const STREAM_WORDS: [&str; STREAMS] =
+    ["tensor", "context", "expert", "shard", "data", "pipeline"];
+
+/// Communication on one stream: how long it takes alone and what it pushes into each level.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Comm {
+    pub stream: usize,
+    pub seconds: f64,
+    pub bytes: [f64; MAX_LEVELS],
+}
+
+impl Comm {
+    fn add(&mut self, seconds: f64, bytes: [f64; MAX_LEVELS], times: f64) {
+        self.seconds += seconds * times;
+        for (mine, theirs) in self.bytes.iter_mut().zip(bytes) {
+            *mine += theirs * times;
+        }
+    }
+
+    pub(super) fn part(&self, share: f64) -> Self {
+        let bytes = self.bytes.map(|b| b * share);
+        Self { seconds: self.seconds * share, bytes, ..*self }
+    }
+}
+
+/// Compute and the communication beside it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stretch {
+    /// Kernels other than the routed experts'. Seconds.
+    pub compute_s: f64,
+    /// Kernels of the routed experts, which follow the load. Seconds.
+    pub experts_s: f64,
+    pub comm: Option<Comm>,
+}
+
+/// One kind of pass of one chunk (or pair of chunks).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Piece {
+    pub stretches: Vec<Stretch>,
+    /// Communication that starts with the pass and may last until its end.
+    pub beside: Vec<Comm>,
+    /// Time the host needs to launch it; 0 if graphs are replayed. Seconds.
+    pub host_s: f64,
+    pub by_class: [f64; CLASSES],
+}
+
+/// A once-a-step exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepComm {
+    pub during: During,
+    pub name: &'static str,
+    pub comm: Comm,
+    /// Whether it gathers what the optimizer made, so runs after it if it cannot hide.
+    pub after_optimizer: bool,
+    /// Whether it joins the ends of the pipeline instead of the replicas of a stage.
+    pub tied: bool,
+}
+
+/// All that one pipeline rank runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClassPieces {
+    forward: Vec<Piece>,
+    backward: Vec<Piece>,
+    backward_input: Vec<Piece>,
+    weight: Vec<Piece>,
+    /// By forward chunk, then backward chunk.
+    pair: Vec<Vec<Piece>>,
+    pub steps: Vec<StepComm>,
+    pub optimizer_s: f64,
+}
+
+impl ClassPieces {
+    pub(super) fn of(&self, pass: &Pass) -> &Piece {
+        let chunk = pass.chunk as usize;
+        match pass.kind {
+            PassKind::Forward => &self.forward[chunk],
+            PassKind::Backward => &self.backward[chunk],
+            PassKind::BackwardInput => &self.backward_input[chunk],
+            PassKind::Weight => &self.weight[chunk],
+            PassKind::Pair => &self.pair[chunk][pass.back.map_or(0, |b| b.0) as usize],
+        }
+    }
+}
+
+/// A program's pieces on a machine.
+pub(super) struct Pieces {
+    pub classes: Vec<ClassPieces>,
+    /// A message over a stage boundary.
+    pub boundary: Comm,
+    /// Bandwidth of a rank's ports into each level: the fabric's, or what a measured collective
+    /// shows them to carry. Bytes/s.
+    pub capacity: [f64; MAX_LEVELS],
+    /// Share of the cores that communication kernels take.
+    pub cores: f64,
+}
+
+/// Forward, recomputation, input gradients and weight gradients of a chunk: time and traffic.
+type Chunk = [(PassTime, [Comm; 4]); 4];
+
+impl Pieces {
+    pub(super) fn new(program: &Program, machine: &Machine) -> Self {
+        let prices = price(program, machine);
+        let placed = Placed::of(program, machine);
+        let tensor = program.group(Axis::Tensor).size;
+        let rules = Rules::new(program.overlap, program.graphs, tensor, machine);
+        let traffic = segment_traffic(program, &placed);
+        let classes: Vec<ClassPieces> = program
+            .classes
+            .iter()
+            .map(|class| {
+                let chunks: Vec<Chunk> =
+                    class.chunks.iter().map(|c| chunk(c, &prices, &traffic)).collect();
+                class_pieces(class, &chunks, &rules, &placed, machine)
+            })
+            .collect();
+        let boundary = Comm {
+            stream: SEND,
+            seconds: prices.boundary_s,
+            bytes: placed.traffic(Axis::Pipeline, Collective::SendRecv, program.boundary_bytes),
+        };
+        let capacity = capacity(&placed, &classes, &boundary);
+        Self { classes, boundary, capacity, cores: rules.cores }
+    }
+}
+
+/// The fabric's bandwidth of each level, or more where a measured collective moved more.
+fn capacity(placed: &Placed<'_>, classes: &[ClassPieces], boundary: &Comm) -> [f64; MAX_LEVELS] {
+    let mut capacity = [0.0; MAX_LEVELS];
+    for (level, channel) in placed.fabric().channels().iter().enumerate() {
+        capacity[level] = channel.bytes_per_s;
+    }
+    let passes = classes.iter().flat_map(|c| {
+        let alone = [&c.forward, &c.backward, &c.backward_input, &c.weight];
+        alone.into_iter().chain(&c.pair).flatten()
+    });
+    let inside = passes.flat_map(|p| p.stretches.iter().filter_map(|s| s.comm).chain(p.beside.clone()));
+    let steps = classes.iter().flat_map(|c| c.steps.iter().map(|s| s.comm));
+    for comm in inside.chain(steps).chain([*boundary]).filter(|c| c.seconds > 0.0) {
+        for (most, bytes) in capacity.iter_mut().zip(comm.bytes) {
+            *most = most.max(bytes / comm.seconds);
+        }
+    }
+    capacity
+}
+
+/// Traffic of every segment: forward, recomputation, input gradients.
+fn segment_traffic(program: &Program, placed: &Placed<'_>) -> Vec<[[Comm; 4]; 3]> {
+    let exchanges: Vec<_> = program
+        .exchanges
+        .iter()
+        .map(|e| {
+            let one = |operation, bytes| {
+                (placed.seconds(e.axis, operation, bytes), placed.traffic(e.axis, operation, bytes))
+            };
+            (comm_axis(e.axis), one(e.forward, e.forward_bytes), one(e.backward, e.backward_bytes))
+        })
+        .collect();
+    let of_segment = |segment: &program::Segment| {
+        let mut all = [[Comm::default(); 4]; 3];
+        for comms in &mut all {
+            for (stream, comm) in comms.iter_mut().enumerate() {
+                comm.stream = stream;
+            }
+        }
+        for step in &segment.steps {
+            let StepRef::Exchange { exchange, recomputed } = *step else { continue };
+            let (Some(axis), forward, backward) = exchanges[exchange as usize] else { continue };
+            all[0][axis as usize].add(forward.0, forward.1, 1.0);
+            if recomputed {
+                all[1][axis as usize].add(forward.0, forward.1, 1.0);
+            }
+            all[2][axis as usize].add(backward.0, backward.1, 1.0);
+        }
+        gathers(&segment.gathered, placed, &mut all);
+        all
+    };
+    program.segments.iter().map(of_segment).collect()
+}
+
+fn gathers(gathered: &Gathered, placed: &Placed<'_>, all: &mut [[Comm; 4]; 3]) {
+    let shard = CommAxis::Shard as usize;
+    for (axis, weights, gradients) in [
+        (Axis::Data, gathered.dense_bytes, gathered.dense_gradient_bytes),
+        (Axis::ExpertData, gathered.expert_bytes, gathered.expert_gradient_bytes),
+    ] {
+        let gather = Collective::AllGather;
+        let scatter = Collective::ReduceScatter;
+        for (pass, operation, bytes) in
+            [(0, gather, weights), (2, gather, weights), (2, scatter, gradients)]
+        {
+            let seconds = placed.seconds(axis, operation, bytes);
+            all[pass][shard].add(seconds, placed.traffic(axis, operation, bytes), 1.0);
+        }
+    }
+}
+
+fn chunk(segments: &[(u32, u64)], prices: &Prices, traffic: &[[[Comm; 4]; 3]]) -> Chunk {
+    let mut all: Chunk = Default::default();
+    for (_, comms) in &mut all {
+        for (stream, comm) in comms.iter_mut().enumerate() {
+            comm.stream = stream;
+        }
+    }
+    for &(segment, times) in segments {
+        let (segment, times) = (segment as usize, times as f64);
+        let t = &prices.segments[segment];
+        for (sum, pass) in
+            all.iter_mut().zip([&t.forward, &t.recompute, &t.backward_input, &t.weight])
+        {
+            sum.0.add(pass, times);
+        }
+        for (sum, comms) in all.iter_mut().zip(&traffic[segment]) {
+            for (mine, theirs) in sum.1.iter_mut().zip(comms) {
+                mine.add(theirs.seconds, theirs.bytes, times);
+            }
+        }
+    }
+    all
+}
+
+fn class_pieces(
+    class: &RankClass,
+    chunks: &[Chunk],
+    rules: &Rules,
+    placed: &Placed<'_>,
+    machine: &Machine,
+) -> ClassPieces {
+    let each = |parts: &[usize]| -> Vec<Piece> {
+        chunks
+            .iter()
+            .map(|c| piece(&parts.iter().map(|&p| &c[p]).collect::<Vec<_>>(), rules, false))
+            .collect()
+    };
+    let pair = chunks
+        .iter()
+        .map(|f| {
+            let beside = |b: &Chunk| piece(&[&f[0], &b[1], &b[2], &b[3]], rules, true);
+            chunks.iter().map(beside).collect()
+        })
+        .collect();
+    let steps = class.finish.exchanges.iter().map(|&(during, e)| StepComm {
+        during,
+        name: e.name,
+        comm: Comm {
+            stream: DATA,
+            seconds: placed.seconds(e.axis, e.operation, e.bytes),
+            bytes: placed.traffic(e.axis, e.operation, e.bytes),
+        },
+        after_optimizer: e.operation == Collective::AllGather,
+        tied: e.axis == Axis::Pipeline,
+    });
+    ClassPieces {
+        forward: each(&[0]),
+        backward: each(&[1, 2, 3]),
+        backward_input: each(&[1, 2]),
+        weight: each(&[3]),
+        pair,
+        steps: steps.filter(|s| s.comm.seconds > 0.0).collect(),
+        optimizer_s: crate::estimate::optimizer_s(&class.finish, machine),
+    }
+}
+
+/// Passes run as one, under the same rules of overlap as the closed form's ([`crate::run`]).
+fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, paired: bool) -> Piece {
+    let mut sum = PassTime::default();
+    let mut comms = [Comm::default(); 4];
+    for (time, traffic) in passes {
+        sum.add(time, 1.0);
+        for (stream, (mine, theirs)) in comms.iter_mut().zip(traffic).enumerate() {
+            mine.stream = stream;
+            mine.add(theirs.seconds, theirs.bytes, 1.0);
+        }
+    }
+    let launches = sum.cost.launches * rules.launch.host_s + sum.collectives * rules.collective_s;
+    let mut piece = Piece {
+        host_s: if rules.launch.graphs { 0.0 } else { launches },
+        by_class: sum.by_class,
+        ..Piece::default()
+    };
+    let [tensor, context, expert, shard] = comms;
+    let overlap = &rules.overlap;
+    // The first slice of a tensor exchange has no product before it to run behind.
+    let first = if overlap.tensor { 1.0 / rules.tensor_slices } else { 1.0 };
+    let mut alone = vec![tensor.part(first)];
+    let mut behind = |comm: Comm, allowed: bool| {
+        if allowed {
+            piece.beside.push(comm);
+        } else {
+            alone.push(comm);
+        }
+    };
+    behind(expert, overlap.expert && paired);
+    behind(shard, overlap.parameter_gather);
+    let context_beside = overlap.context.then_some(context);
+    if context_beside.is_none() {
+        alone.push(context);
+    }
+    piece.beside.retain(|c| c.seconds > 0.0);
+    let stretches = alone.into_iter().map(|comm| Stretch { comm: Some(comm), ..Stretch::default() });
+    let products = [Class::Projection, Class::FeedForward, Class::Head];
+    let rest = (0..CLASSES)
+        .filter(|&c| products.iter().all(|&p| p as usize != c))
+        .filter(|&c| c != Class::AttentionCore as usize && c != Class::Experts as usize);
+    let of = |class: Class| sum.by_class[class as usize];
+    let compute = [
+        Stretch {
+            compute_s: products.iter().map(|&c| of(c)).sum(),
+            experts_s: 0.0,
+            comm: Some(tensor.part(1.0 - first)),
+        },
+        Stretch { compute_s: of(Class::AttentionCore), experts_s: 0.0, comm: context_beside },
+        Stretch {
+            compute_s: rest.map(|c| sum.by_class[c]).sum(),
+            experts_s: of(Class::Experts),
+            comm: None,
+        },
+    ];
+    piece.stretches = stretches.chain(compute).filter_map(worth_running).collect();
+    piece
+}
+
+/// A stretch without what takes no time; `None` if nothing is left.
+fn worth_running(stretch: Stretch) -> Option<Stretch> {
+    let comm = stretch.comm.filter(|c| c.seconds > 0.0);
+    let something = stretch.compute_s + stretch.experts_s > 0.0 || comm.is_some();
+    something.then_some(Stretch { comm, ..stretch })
+}
