@@ -162,7 +162,12 @@ impl<'a> Placed<'a> {
     }
 
     /// Bytes each rank pushes into every level in one collective, by the algorithm that is cheapest.
-    pub(crate) fn traffic(&self, axis: Axis, operation: Collective, bytes: f64) -> [f64; MAX_LEVELS] {
+    pub(crate) fn traffic(
+        &self,
+        axis: Axis,
+        operation: Collective,
+        bytes: f64,
+    ) -> [f64; MAX_LEVELS] {
         let none = [0.0; MAX_LEVELS];
         let Some(group) = self.groups.iter().find(|g| g.axis == axis) else { return none };
         let span = self.fabric.span(group.stride, group.size);

@@ -2,7 +2,6 @@
 
 use super::answer::{Gap, LinkUse};
 use super::flows::Network;
-use super::lines::Line;
 use super::pieces::{COMM_STREAMS, Pieces, SEND, STREAM_WORDS};
 use super::record::link_name;
 use super::run::Outcome;
@@ -15,7 +14,6 @@ const BUSIEST: usize = 8;
 /// What ran, to read an outcome by.
 pub(super) struct View<'a> {
     pub program: &'a Program,
-    pub lines: &'a [Line],
 }
 
 impl View<'_> {
@@ -105,11 +103,6 @@ impl View<'_> {
         }
         gaps
     }
-
-    /// Ranks that a class stands for.
-    pub(super) fn ranks(&self, outcome: &Outcome, at: usize) -> u64 {
-        self.lines[outcome.nodes[at].line].ranks
-    }
 }
 
 fn cause(kind: PartKind) -> &'static str {
@@ -139,7 +132,15 @@ pub(super) fn busiest(outcome: &Outcome, pieces: &Pieces, levels: &[String]) -> 
             let most = pieces.capacity[Network::place(at).1] * step_s;
             let utilisation = link.bytes / most;
             let busy = link.busy_ps as f64 / outcome.step_ps as f64;
-            (at, LinkUse { name: link_name(at, &labels, levels), bytes: link.bytes, utilisation, busy })
+            (
+                at,
+                LinkUse {
+                    name: link_name(at, &labels, levels),
+                    bytes: link.bytes,
+                    utilisation,
+                    busy,
+                },
+            )
         })
         .collect();
     all.sort_by(|(i, a), (j, b)| b.utilisation.total_cmp(&a.utilisation).then(i.cmp(j)));

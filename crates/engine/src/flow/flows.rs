@@ -27,8 +27,6 @@ pub(super) struct Flow {
     pub stream: usize,
     pub message: Option<(Wants, u32, u32)>,
     pub start: u64,
-    /// Bytes each member pushes into each level.
-    pub bytes: [f64; MAX_LEVELS],
     demand: Demand,
     seconds: f64,
     remaining_s: f64,
@@ -169,7 +167,6 @@ impl Network {
             members,
             stream: if message.is_some() { SEND } else { comm.stream },
             message,
-            bytes: comm.bytes,
             demand: Demand { links, peak },
             seconds: comm.seconds,
             remaining_s: comm.seconds,

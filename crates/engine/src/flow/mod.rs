@@ -71,7 +71,7 @@ pub fn flow(
     let alone = options.recorded.then(|| once(false, false));
     let estimate = estimate(program, machine);
     let classes = outcome.nodes.len();
-    let view = explain::View { program, lines: &lines };
+    let view = explain::View { program };
     let (critical, step_s) = view.critical(&outcome);
     let parts = view.parts(&outcome, critical, step_s);
     let hidden = view.hidden(&outcome, critical);

@@ -156,7 +156,8 @@ fn capacity(placed: &Placed<'_>, classes: &[ClassPieces], boundary: &Comm) -> [f
         let alone = [&c.forward, &c.backward, &c.backward_input, &c.weight];
         alone.into_iter().chain(&c.pair).flatten()
     });
-    let inside = passes.flat_map(|p| p.stretches.iter().filter_map(|s| s.comm).chain(p.beside.clone()));
+    let inside =
+        passes.flat_map(|p| p.stretches.iter().filter_map(|s| s.comm).chain(p.beside.clone()));
     let steps = classes.iter().flat_map(|c| c.steps.iter().map(|s| s.comm));
     for comm in inside.chain(steps).chain([*boundary]).filter(|c| c.seconds > 0.0) {
         for (most, bytes) in capacity.iter_mut().zip(comm.bytes) {
@@ -319,7 +320,8 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, paired: bool) -> Piec
         alone.push(context);
     }
     piece.beside.retain(|c| c.seconds > 0.0);
-    let stretches = alone.into_iter().map(|comm| Stretch { comm: Some(comm), ..Stretch::default() });
+    let stretches =
+        alone.into_iter().map(|comm| Stretch { comm: Some(comm), ..Stretch::default() });
     let products = [Class::Projection, Class::FeedForward, Class::Head];
     let rest = (0..CLASSES)
         .filter(|&c| products.iter().all(|&p| p as usize != c))

@@ -104,7 +104,10 @@ impl Recorder {
 
     pub(super) fn optimizer(&mut self, node: usize, start_ps: u64, end_ps: u64) {
         if self.on && end_ps > start_ps {
-            self.span(node, step_span(Lane::Compute, SpanKind::Optimizer, "optimizer", start_ps, end_ps));
+            self.span(
+                node,
+                step_span(Lane::Compute, SpanKind::Optimizer, "optimizer", start_ps, end_ps),
+            );
         }
     }
 
@@ -168,7 +171,13 @@ impl Recorder {
     }
 
     /// The timeline of a finished run.
-    pub(super) fn finish(mut self, step_ps: u64, network: Network, pieces: &Pieces, levels: &[String]) -> Timeline {
+    pub(super) fn finish(
+        mut self,
+        step_ps: u64,
+        network: Network,
+        pieces: &Pieces,
+        levels: &[String],
+    ) -> Timeline {
         if !self.on {
             return Timeline { step_ps, ..Timeline::default() };
         }

@@ -87,7 +87,8 @@ impl<'a> Loop<'a> {
             recorder,
         };
         for (at, line) in lines.iter().enumerate() {
-            let table = tables.iter().position(|t| u64::from(t.micro_batches) == line.micro_batches);
+            let table =
+                tables.iter().position(|t| u64::from(t.micro_batches) == line.micro_batches);
             let table = table.expect("a timetable for every number of micro-batches");
             for stage in 0..stages {
                 let steps = &pieces.classes[stage].steps;
@@ -572,7 +573,11 @@ fn next_stage(table: &Timetable, rank: usize, chunk: u32, back: bool) -> Option<
     let wanted = if back { stage.checked_sub(1)? } else { stage + 1 };
     let holders = || {
         table.stages.iter().enumerate().flat_map(|(r, chunks)| {
-            chunks.iter().enumerate().filter(|(_, s)| **s == wanted).map(move |(c, _)| (r, c as u32))
+            chunks
+                .iter()
+                .enumerate()
+                .filter(|(_, s)| **s == wanted)
+                .map(move |(c, _)| (r, c as u32))
         })
     };
     holders().find(|(_, c)| *c == chunk).or_else(|| holders().next())
