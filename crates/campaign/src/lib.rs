@@ -1,1 +1,32 @@
-//! The whole run: failures, checkpoints, spares, energy and money, as distributions.
+//! The whole run: months of steps with failures, checkpoints, spares, energy and money.
+//!
+//! [`Campaign`] is a scenario ready to be sampled; [`simulate`] plays one sample event by event and
+//! accounts for every nanosecond; [`summarize`] turns samples into distributions and tells chance
+//! from ignorance; [`tornado`] and [`holds`] say which assumptions matter. Pure: samples come in the
+//! order asked, from seeds; the caller owns files and threads.
+
+mod account;
+mod assumptions;
+mod campaign;
+mod checkpoint;
+mod counts;
+mod money;
+mod run;
+mod sample;
+mod sensitivity;
+mod simulate;
+mod strikes;
+mod summary;
+
+pub use account::{Account, Cause};
+pub use assumptions::{Assumptions, Place};
+pub use campaign::{Campaign, RampPart, Stage};
+pub use checkpoint::{bytes, bytes_per_chip, daly_s, young_s};
+pub use counts::Counts;
+pub use money::{Bill, Prices, Used, recovery};
+pub use run::{Checkpoints, NS, Process, Recovery, Run, Segment, Strike, nanoseconds, share};
+pub use sample::{Sample, played, sample};
+pub use sensitivity::{Answer, Bar, CHANCES, Held, Medians, Region, holds, tornado, widest};
+pub use simulate::{Outcome, simulate};
+pub use strikes::{Strikes, mean_ns};
+pub use summary::{Money, Spread, Summary, spread, summarize};

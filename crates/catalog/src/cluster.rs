@@ -54,6 +54,8 @@ fn read(mut root: Table<'_>, id: String) -> Option<Cluster> {
     let name = root.take_str("name");
     let chip = root.take("chip").and_then(read_chip);
     let chips = root.take_positive("chips");
+    let chips_per_host =
+        if root.has("chips_per_host") { root.take_positive("chips_per_host") } else { None };
     let overhead_power = optional_figure(&mut root, "overhead_power", Unit::Watt);
     let levels = root.take_array("level").and_then(|items| {
         let levels: Vec<_> = items.into_iter().map(read_level).collect();
@@ -70,6 +72,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Cluster> {
         chips: chips?,
         levels: levels?,
         ports,
+        chips_per_host,
         overhead_power,
     })
 }

@@ -23,8 +23,14 @@ pub enum Kind {
     Model,
     /// `catalog/measurements/*.csv`.
     Measurements,
+    /// `catalog/reliability/*.toml`.
+    Reliability,
+    /// `catalog/economics/*.toml`.
+    Economics,
     /// `scenarios/*.toml`.
     Scenario,
+    /// `scenarios/sets/*.toml`.
+    Set,
 }
 
 impl Kind {
@@ -38,7 +44,10 @@ impl Kind {
             Self::Stack => "stack",
             Self::Model => "model",
             Self::Measurements => "measurements",
+            Self::Reliability => "reliability",
+            Self::Economics => "economics",
             Self::Scenario => "scenario",
+            Self::Set => "set",
         }
     }
 
@@ -51,7 +60,10 @@ impl Kind {
             Self::Stack => CATALOG.get_dir("stacks"),
             Self::Model => CATALOG.get_dir("models"),
             Self::Measurements => CATALOG.get_dir("measurements"),
+            Self::Reliability => CATALOG.get_dir("reliability"),
+            Self::Economics => CATALOG.get_dir("economics"),
             Self::Scenario => Some(&SCENARIOS),
+            Self::Set => SCENARIOS.get_dir("sets"),
         }
     }
 }

@@ -7,10 +7,12 @@
 
 mod chip;
 mod cluster;
+mod economics;
 mod embedded;
 pub mod figure;
 mod figures;
 mod recipe;
+mod reliability;
 mod source;
 mod stack;
 pub mod toml_reader;
@@ -18,10 +20,14 @@ mod types;
 
 pub use chip::{chip, parse_chip};
 pub use cluster::{cluster, parse_cluster};
+pub use economics::{ChipPrices, Economics, economics, economics_for, parse_economics};
 pub use embedded::{
     Kind, chip_ids, cluster_ids, files, ids, model_ids, recipe_ids, scenario_ids, text, unknown_id,
 };
 pub use recipe::{parse_recipe, recipe};
+pub use reliability::{
+    Component, Failure, Operations, Reliability, parse_reliability, reliability, reliability_for,
+};
 pub use source::{Source, cited, source, source_keys};
 pub use stack::{Stack, parse_stack, stack, stack_for};
 pub use types::{

@@ -156,6 +156,8 @@ pub struct Cluster {
     pub levels: Vec<Level>,
     /// Ports of one chip, if known; the levels' ports must fit.
     pub ports: Option<u64>,
+    /// Chips of one host (server or tray), if stated.
+    pub chips_per_host: Option<u64>,
     /// Power of everything but the chips, per chip. Watts.
     pub overhead_power: Option<Figure>,
 }

@@ -25,6 +25,6 @@ pub use passes::{Passes, bubbles, pass_counts, sends};
 pub use price::{BlockPrice, operator_costs, shard_traffic};
 pub use price::{COMM_AXES, CommAxis, PassTime, Placed, Prices, SegmentTime, price};
 pub use rehearse::{Rehearsal, StageAnswer, lowered, machine, mfu_peak, rehearse};
-pub use sampling::{SAMPLES, interval};
+pub use sampling::{SAMPLES, drawn, interval, normal_quantile};
 pub use timeline::{ClassTimeline, Lane, LinkLoad, Message, Span, SpanKind, Timeline};
 pub use uncertainty::{Driver, Interval, assumed, drivers};

@@ -68,8 +68,8 @@ fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// The figure `z` standard deviations from its value.
-fn drawn(figure: &Figure, z: f64) -> f64 {
+/// The figure `z` standard deviations from its value: its ends lie at the 5th and 95th percentile.
+pub fn drawn(figure: &Figure, z: f64) -> f64 {
     let (value, low, high) = (figure.value, figure.low, figure.high);
     let end = if z < 0.0 { low } else { high };
     let far = libm::fabs(z) / Z95;
@@ -83,7 +83,7 @@ fn drawn(figure: &Figure, z: f64) -> f64 {
 
 /// Inverse of the standard normal distribution function (Acklam's rational approximation, relative
 /// error below 1.2e-9).
-fn normal_quantile(p: f64) -> f64 {
+pub fn normal_quantile(p: f64) -> f64 {
     const A: [f64; 6] = [
         -39.696_830_286_653_76,
         220.946_098_424_520_5,

@@ -10,10 +10,12 @@
 //! assert_eq!(loaded.scenario.ranks, 8192);
 //! ```
 
+mod campaign_table;
 mod load;
 mod overrides;
 mod plan_table;
 
+pub use campaign_table::{Campaign, CheckpointMode, Evaluation, Ramp};
 pub use load::{Loaded, ReadFile, edited, load};
 
 use catalog::{Cluster, Recipe};
@@ -44,6 +46,8 @@ pub struct Scenario {
     pub published: Vec<(String, Figure)>,
     /// The job whose step the sheet shows: the named one, or the stage with most tokens.
     pub main: usize,
+    /// How the run is operated and priced.
+    pub campaign: Campaign,
 }
 
 /// One length stage with its plan.

@@ -1,5 +1,6 @@
 //! Text to [`Scenario`].
 
+use crate::campaign_table::campaign;
 use crate::overrides::apply;
 use crate::plan_table::PlanTable;
 use crate::{Job, Scenario};
@@ -81,6 +82,7 @@ fn read(
         if root.has("batch_sequences") { root.take_positive("batch_sequences") } else { None };
     let calibration = if root.has("calibration") { root.take_str("calibration") } else { None };
     let published = published(&mut root);
+    let campaign = campaign(&mut root, read_file);
     let plan_span = root.span_of("plan");
     let plan = root.take_table("plan").map(PlanTable::read);
     let stages = stage_tables(&mut root);
@@ -123,6 +125,7 @@ fn read(
         jobs,
         main,
         published: published?,
+        campaign: campaign?,
     })
 }
 
@@ -148,7 +151,7 @@ fn published(root: &mut Table<'_>) -> Option<Vec<(String, Figure)>> {
 }
 
 /// The value of `key`, turned into a thing; its problems are reported at the key.
-fn part<T>(
+pub(crate) fn part<T>(
     root: &mut Table<'_>,
     key: &str,
     make: impl Fn(&str) -> Result<T, Diagnostics>,
@@ -172,11 +175,11 @@ fn part<T>(
 }
 
 /// A value is a file if it looks like one, else an id.
-fn is_path(value: &str, ending: &str) -> bool {
+pub(crate) fn is_path(value: &str, ending: &str) -> bool {
     value.contains('/') || value.ends_with(ending)
 }
 
-fn read_text(path: &str, read_file: &ReadFile<'_>) -> Result<String, Diagnostics> {
+pub(crate) fn read_text(path: &str, read_file: &ReadFile<'_>) -> Result<String, Diagnostics> {
     read_file(path).map_err(|message| Diagnostic::error("scenario::file", message).into())
 }
 

@@ -19,6 +19,12 @@ pub enum Unit {
     Usd,
     /// US dollars per hour.
     UsdPerHour,
+    /// US dollars per kilowatt-hour.
+    UsdPerKwh,
+    /// US dollars per watt of capacity.
+    UsdPerWatt,
+    /// Events, or a share, per year of 8,760 hours: failures, interest.
+    PerYear,
     /// Tokens.
     Token,
     /// Things: chips, links, sequences.
@@ -35,10 +41,25 @@ impl Unit {
             Self::FlopPerSecond => &[("FLOP/s", 1.0), ("OP/s", 1.0)],
             Self::Byte => &[("B", 1.0)],
             Self::BytePerSecond => &[("B/s", 1.0), ("b/s", 0.125)],
-            Self::Second => &[("s", 1.0), ("min", 60.0), ("h", 3_600.0), ("day", 86_400.0)],
+            Self::Second => &[
+                ("s", 1.0),
+                ("min", 60.0),
+                ("h", 3_600.0),
+                ("day", 86_400.0),
+                ("year", 31_536_000.0),
+            ],
             Self::Watt => &[("W", 1.0)],
             Self::Usd => &[("USD", 1.0)],
             Self::UsdPerHour => &[("USD/h", 1.0)],
+            Self::UsdPerKwh => &[("USD/kWh", 1.0), ("USD/MWh", 1e-3)],
+            Self::UsdPerWatt => &[("USD/W", 1.0), ("USD/kW", 1e-3)],
+            Self::PerYear => &[
+                ("/year", 1.0),
+                ("%/year", 0.01),
+                ("/day", 365.0),
+                ("/h", 8_760.0),
+                ("FIT", 8_760e-9),
+            ],
             Self::Token => &[("token", 1.0)],
             Self::Count => &[("", 1.0)],
             Self::Ratio => &[("", 1.0), ("%", 0.01)],
@@ -55,6 +76,9 @@ impl Unit {
             Self::Watt => "_w",
             Self::Usd => "_usd",
             Self::UsdPerHour => "_usd_per_h",
+            Self::UsdPerKwh => "_usd_per_kwh",
+            Self::UsdPerWatt => "_usd_per_w",
+            Self::PerYear => "_per_year",
             Self::Token => "_tokens",
             Self::Count => "_count",
             Self::Ratio => "_ratio",
@@ -71,6 +95,9 @@ impl Unit {
             Self::Watt => "700 W",
             Self::Usd => "25 kUSD",
             Self::UsdPerHour => "2 USD/h",
+            Self::UsdPerKwh => "0.08 USD/kWh",
+            Self::UsdPerWatt => "12 USD/W",
+            Self::PerYear => "3 %/year",
             Self::Token => "33 Ttoken",
             Self::Count => "8192",
             Self::Ratio => "0.85",
@@ -247,6 +274,11 @@ mod tests {
             ("1e3 B", Unit::Byte, 1e3),
             ("85 %", Unit::Ratio, 0.85),
             ("33 Ttoken", Unit::Token, 33e12),
+            ("4 year", Unit::Second, 4.0 * 8_760.0 * 3_600.0),
+            ("3 %/year", Unit::PerYear, 0.03),
+            ("250 FIT", Unit::PerYear, 2.19e-3),
+            ("80 USD/MWh", Unit::UsdPerKwh, 0.08),
+            ("12 kUSD/kW", Unit::UsdPerWatt, 12.0),
         ] {
             let got = parse_quantity(text, unit).expect(text);
             assert!((got / value - 1.0).abs() < 1e-12, "{text}: {got}");

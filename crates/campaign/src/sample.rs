@@ -1,0 +1,68 @@
+//! Samples over chance and ignorance.
+
+use crate::account::Account;
+use crate::campaign::Campaign;
+use crate::money::Bill;
+use crate::run::NS;
+use crate::simulate::simulate;
+use crate::strikes::Strikes;
+
+/// One sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Where the wall clock went.
+    pub account: Account,
+    /// Strikes by process.
+    pub strikes: Vec<u64>,
+    /// Whether the run came to its end.
+    pub finished: bool,
+    /// Tokens trained.
+    pub tokens: f64,
+    /// Model FLOPs of them.
+    pub flops: f64,
+    /// Chips with the spares.
+    pub chips: f64,
+    /// Joules; NaN without the powers.
+    pub energy_j: f64,
+    /// If money was asked.
+    pub bill: Option<Bill>,
+}
+
+impl Sample {
+    /// Wall clock. Days.
+    pub fn days(&self) -> f64 {
+        self.account.total() as f64 / NS / 86_400.0
+    }
+
+    /// Useful steps over wall clock.
+    pub fn goodput(&self) -> f64 {
+        self.account.of(crate::Cause::Useful) as f64 / self.account.total().max(1) as f64
+    }
+}
+
+/// Sample `index` of `campaign`: figures drawn for its pair, strikes for itself.
+///
+/// Samples `2k` and `2k + 1` share their figures, so that what differs within pairs is chance and
+/// what pairs share is ignorance; see [`crate::summarize`].
+pub fn sample(campaign: &Campaign, seed: u64, index: u64) -> Sample {
+    let choice = campaign.assumptions.draw(seed, index / 2);
+    played(campaign, &choice, seed, index)
+}
+
+/// The sample with the figures of `choice` and the chance of `(seed, index)`.
+pub fn played(campaign: &Campaign, choice: &[f64], seed: u64, index: u64) -> Sample {
+    let run = campaign.run(choice);
+    let outcome = simulate(&run, Strikes::random(&run, seed, index));
+    let used = campaign.used(choice, &outcome);
+    let bill = campaign.bill(choice, &used);
+    Sample {
+        account: outcome.account,
+        strikes: outcome.strikes,
+        finished: outcome.finished,
+        tokens: campaign.tokens(choice),
+        flops: campaign.flops(choice),
+        chips: used.chips,
+        energy_j: used.energy_j,
+        bill,
+    }
+}
