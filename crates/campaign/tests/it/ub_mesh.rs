@@ -4,7 +4,9 @@ use catalog::{Component, Reliability};
 
 /// Failures a year of `(switches, cables, optical links)` at the rates of `parts`.
 fn per_year(parts: &Reliability, switches: f64, cables: f64, links: f64) -> f64 {
-    let rate = |c: Component| parts.failures.iter().find(|f| f.component == c).expect("in the file").rate.value;
+    let rate = |c: Component| {
+        parts.failures.iter().find(|f| f.component == c).expect("in the file").rate.value
+    };
     rate(Component::Switch) * switches
         + rate(Component::Cable) * cables
         + rate(Component::Optic) * links
