@@ -27,6 +27,8 @@ pub enum Command {
     },
     /// Replay published training steps and print the errors
     Validate(Validate),
+    /// Programs captured elsewhere: Chakra traces in and out, run on a machine
+    Trace(crate::commands::trace::Trace),
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,9 @@
 //! One function a command: read, ask the libraries, format.
 
+pub mod trace;
+
 use crate::args::{Catalog, CatalogCommand, Format, Model, PageFormat, Rehearse, Validate};
-use crate::output::{Done, Failure, deliver};
+use crate::output::{Done, Failure, deliver, write_file};
 use catalog::Kind;
 use diagnostic::{Diagnostic, nearest};
 use engine::Rehearsal;
@@ -170,6 +172,16 @@ pub fn validate(args: &Validate) -> Answer {
         }
     };
     Ok(Done { text, notes: String::new(), yes: true })
+}
+
+/// Writes a timeline in the format that the file's name asks for; a note that it was.
+fn write_timeline(path: &str, timeline: &engine::Timeline) -> Result<String, Failure> {
+    if path.ends_with(".json") {
+        write_file(path, ::trace::chrome::write(timeline).to_string().as_bytes())?;
+    } else {
+        write_file(path, &::trace::perfetto::write(timeline))?;
+    }
+    Ok(format!("wrote `{path}`; it opens at https://ui.perfetto.dev\n"))
 }
 
 fn json(value: &serde_json::Value) -> String {

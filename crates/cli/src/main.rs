@@ -30,6 +30,7 @@ fn run() -> ExitCode {
         Some(Command::Catalog(a)) => commands::catalog(&a),
         Some(Command::Plan { command: PlanCommand::Check(a) }) => commands::plan_check(&a),
         Some(Command::Validate(a)) => commands::validate(&a),
+        Some(Command::Trace(a)) => commands::trace::trace(&a),
     };
     match result {
         Ok(done) => output::print(&done),

@@ -13,6 +13,7 @@ mod problems;
 mod rehearse_page;
 mod sheet;
 mod table;
+mod trace_page;
 mod validation;
 
 pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_show_json};
@@ -21,4 +22,5 @@ pub use model_page::{model_json, model_text};
 pub use problems::render;
 pub use rehearse_page::{check_page, rehearse_page};
 pub use sheet::{check, sheet};
+pub use trace_page::{trace_json, trace_page, trace_text};
 pub use validation::{validation_json, validation_text};

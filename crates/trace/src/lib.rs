@@ -1,6 +1,18 @@
 //! Foreign formats in and out. Pure: bytes in, values or problems out.
 //!
-//! Out: a step's timeline as a [`perfetto`] trace or as [`chrome`] JSON.
+//! Out: a step's timeline as a [`perfetto`] trace or as [`chrome`] JSON. In: [`chakra`] files become a
+//! [`TraceProgram`], which [`run`](run::run) executes on a [`Price`] and which goes out again.
 
+pub mod astra;
+pub mod chakra;
 pub mod chrome;
+pub mod json_program;
 pub mod perfetto;
+mod place;
+mod price;
+mod program;
+mod run;
+
+pub use price::OnNetwork;
+pub use program::{Node, Operation, RankTrace, TraceProgram, Work};
+pub use run::{Price, run};

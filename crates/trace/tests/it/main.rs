@@ -1,3 +1,4 @@
 //! Formats out and back in.
 
+mod captured;
 mod perfetto;

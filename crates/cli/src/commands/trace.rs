@@ -1,0 +1,252 @@
+//! `supernode trace`: captured programs and collectives of other tools.
+
+use super::{Answer, json, stamp};
+use crate::args::PageFormat;
+use crate::output::{Done, Failure, deliver, write_file};
+use clap::{Args, Subcommand};
+use diagnostic::{Diagnostic, Diagnostics};
+use fabric::Network;
+use std::collections::BTreeMap;
+use trace::{OnNetwork, TraceProgram};
+use units::{Unit, parse_quantity};
+
+#[derive(Args, Debug)]
+pub struct Trace {
+    #[command(subcommand)]
+    command: TraceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TraceCommand {
+    /// Run a captured program on a machine
+    Run(Run),
+    /// Read a program in one format and write it in another
+    Convert(Convert),
+}
+
+#[derive(Args, Debug)]
+struct Input {
+    /// Chakra files, one a rank (`name.%d.et` stands for all), or one `.json` program
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Members of process groups: a JSON object of lists of ranks
+    #[arg(long, value_name = "FILE")]
+    groups: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct Run {
+    #[command(flatten)]
+    input: Input,
+    /// A cluster of the catalog; rank 0 is its first chip
+    #[arg(
+        long,
+        value_name = "ID",
+        required_unless_present = "network",
+        conflicts_with = "network"
+    )]
+    cluster: Option<String>,
+    /// A network: an ASTRA-sim YAML file, or a line such as `ring:8@50GB/s,500ns`
+    #[arg(long, value_name = "FILE")]
+    network: Option<String>,
+    /// An ASTRA-sim system file, for its algorithms and costs at the endpoints
+    #[arg(long, value_name = "FILE")]
+    system: Option<String>,
+    /// Operations a chip does, for compute without a recorded duration: `400 TFLOP/s`
+    #[arg(long, value_name = "RATE")]
+    flops: Option<String>,
+    /// Bandwidth of a chip's memory, for the same: `3 TB/s`
+    #[arg(long, value_name = "RATE")]
+    memory: Option<String>,
+    /// Write what ran when: `.pftrace` for Perfetto, `.json` for Chrome's trace viewer
+    #[arg(long, value_name = "FILE")]
+    trace: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: PageFormat,
+    /// Write the answer to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct Convert {
+    #[command(flatten)]
+    input: Input,
+    /// `name.json` for one file, `name.%d.et` for Chakra, one a rank
+    #[arg(short, long, value_name = "FILE")]
+    output: String,
+}
+
+pub fn trace(args: &Trace) -> Answer {
+    match &args.command {
+        TraceCommand::Run(run) => run_program(run),
+        TraceCommand::Convert(convert) => convert_program(convert),
+    }
+}
+
+fn read_bytes(path: &str) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|e| {
+        let text = format!("cannot read `{path}`: {e}");
+        Diagnostic::error("cli::file", text).into()
+    })
+}
+
+fn read_text(path: &str) -> Result<String, Failure> {
+    String::from_utf8(read_bytes(path)?)
+        .map_err(|_| Diagnostic::error("cli::file", format!("`{path}` is not UTF-8 text")).into())
+}
+
+/// Problems with the texts they are in.
+fn failure(problems: impl Into<Diagnostics>, file: &str, text: &str) -> Failure {
+    Failure { problems: problems.into(), texts: vec![(file.to_owned(), text.to_owned())] }
+}
+
+fn plain(problems: Diagnostics) -> Failure {
+    Failure { problems, texts: Vec::new() }
+}
+
+/// The files of all ranks, in order of rank.
+fn rank_files(files: &[String]) -> Result<Vec<String>, Diagnostic> {
+    if let [pattern] = files
+        && let Some((before, after)) = pattern.split_once("%d")
+    {
+        let names = (0..1_u64 << 20).map(|rank| format!("{before}{rank}{after}"));
+        let found: Vec<String> =
+            names.take_while(|name| std::path::Path::new(name).is_file()).collect();
+        if found.is_empty() {
+            let text = format!("there is no file `{before}0{after}`");
+            return Err(Diagnostic::error("cli::file", text));
+        }
+        return Ok(found);
+    }
+    let rank = |name: &String| name.strip_suffix(".et")?.rsplit_once('.')?.1.parse::<u64>().ok();
+    let mut numbered: Vec<(u64, String)> = Vec::new();
+    for name in files {
+        let Some(rank) = rank(name) else {
+            if files.len() == 1 {
+                return Ok(files.to_vec());
+            }
+            let text = format!("`{name}` does not end in a rank and `.et`");
+            return Err(Diagnostic::error("cli::file", text)
+                .hint("Chakra files are called `name.0.et`, `name.1.et`, .."));
+        };
+        numbered.push((rank, name.clone()));
+    }
+    numbered.sort();
+    if let Some(((rank, _), at)) = numbered.iter().zip(0..).find(|((rank, _), at)| rank != at) {
+        let text = format!("rank `{rank}` where rank `{at}` should be");
+        return Err(Diagnostic::error("cli::file", text).hint("give the file of every rank, once"));
+    }
+    Ok(numbered.into_iter().map(|(_, name)| name).collect())
+}
+
+fn program(input: &Input) -> Result<(TraceProgram, String), Failure> {
+    let mut groups = BTreeMap::new();
+    if let Some(path) = &input.groups {
+        let text = read_text(path)?;
+        groups = trace::chakra::groups(path, &text).map_err(|p| failure(p, path, &text))?;
+    }
+    if let [path] = input.files.as_slice()
+        && path.ends_with(".json")
+    {
+        let text = read_text(path)?;
+        let program =
+            trace::json_program::read(path, &text).map_err(|p| failure(p, path, &text))?;
+        return Ok((program, text));
+    }
+    let names = rank_files(&input.files)?;
+    let files: Vec<(String, Vec<u8>)> = names
+        .into_iter()
+        .map(|name| read_bytes(&name).map(|bytes| (name, bytes)))
+        .collect::<Result<_, _>>()?;
+    let views: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let program = trace::chakra::read(&views, groups).map_err(plain)?;
+    // For the hash of the input.
+    let text = trace::json_program::write(&program);
+    Ok((program, text))
+}
+
+fn quantity(option: &str, text: Option<&String>, unit: Unit) -> Result<Option<f64>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    match parse_quantity(text, unit) {
+        Ok(value) if value > 0.0 => Ok(Some(value)),
+        _ => {
+            let message = format!("`{option}` cannot be `{text}`");
+            let hint = format!("for example `{}`", unit.example());
+            Err(Diagnostic::error("cli::option", message).hint(hint).into())
+        }
+    }
+}
+
+/// The network a program runs on, with its name.
+fn machine(run: &Run, ranks: u64) -> Result<(OnNetwork, String), Failure> {
+    let mut flop_per_s = quantity("--flops", run.flops.as_ref(), Unit::FlopPerSecond)?;
+    let mut memory_bytes_per_s = quantity("--memory", run.memory.as_ref(), Unit::BytePerSecond)?;
+    let mut topology = if let Some(id) = &run.cluster {
+        let cluster = catalog::cluster(id).map_err(plain)?;
+        let peak = cluster.chip.matrix.get(&catalog::Dtype::Bf16).map(|f| f.value);
+        flop_per_s = flop_per_s.or(peak);
+        memory_bytes_per_s = memory_bytes_per_s.or(Some(cluster.chip.memory_bandwidth.value));
+        fabric::topology_of(&cluster, ranks)?
+    } else {
+        let path = run.network.as_deref().unwrap_or_default();
+        if path.contains('@') {
+            fabric::parse_topology(path)?
+        } else {
+            let text = read_text(path)?;
+            trace::astra::network(path, &text).map_err(|p| failure(p, path, &text))?
+        }
+    };
+    let mut schemes = BTreeMap::new();
+    if let Some(path) = &run.system {
+        let text = read_text(path)?;
+        let system = trace::astra::system(path, &text).map_err(|p| failure(p, path, &text))?;
+        topology.endpoint_ps = system.endpoint_ps.unwrap_or(topology.endpoint_ps);
+        let given = system.memory_bytes_per_s;
+        topology.memory_bytes_per_s = given.unwrap_or(topology.memory_bytes_per_s);
+        schemes = system.schemes;
+    }
+    let name = topology.name.clone();
+    let network = Network::new(topology)?;
+    Ok((OnNetwork { network, schemes, flop_per_s, memory_bytes_per_s }, name))
+}
+
+fn run_program(args: &Run) -> Answer {
+    let (program, text) = program(&args.input)?;
+    let (machine, network) = machine(args, program.ranks)?;
+    let timeline = trace::run(&program, &machine).map_err(plain)?;
+    let mut notes = String::new();
+    if let Some(path) = &args.trace {
+        notes = super::write_timeline(path, &timeline)?;
+    }
+    let source = &args.input.files[0];
+    let stamp = stamp("supernode.trace-run/1", &text);
+    let answer = || report::trace_json(&stamp, source, &network, &timeline);
+    let text = match args.format {
+        PageFormat::Text => report::trace_text(source, &network, &timeline),
+        PageFormat::Json => json(&answer()),
+        PageFormat::Html => report::trace_page(&answer(), source, &network, &timeline),
+    };
+    deliver(Done { text, notes, yes: true }, args.output.as_deref())
+}
+
+fn convert_program(args: &Convert) -> Answer {
+    let (program, _) = program(&args.input)?;
+    let written = if args.output.ends_with(".json") {
+        write_file(&args.output, trace::json_program::write(&program).as_bytes())?;
+        1
+    } else if let Some((before, after)) = args.output.split_once("%d") {
+        let files = trace::chakra::write(&program);
+        for (rank, bytes) in files.iter().enumerate() {
+            write_file(&format!("{before}{rank}{after}"), bytes)?;
+        }
+        files.len()
+    } else {
+        let text = format!("`{}` is neither `name.json` nor `name.%d.et`", args.output);
+        return Err(Diagnostic::error("cli::option", text).into());
+    };
+    let notes = format!("wrote {written} files\n");
+    Ok(Done { text: String::new(), notes, yes: true })
+}
