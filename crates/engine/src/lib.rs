@@ -19,7 +19,7 @@ mod uncertainty;
 pub use estimate::{Estimate, Hidden, Part, PartKind, Phases, RankTime, estimate};
 pub use estimate::{finish_exchanges, finish_seconds, optimizer_s};
 pub use exposure::{Rules, Run, run};
-pub use flow::{Fault, FaultKind, FlowAnswer, FlowOptions, Gap, LinkUse, flow};
+pub use flow::{Fault, FaultKind, FlowAnswer, FlowOptions, Gap, LinkUse, flow, rehearse_flow};
 pub use machine::Machine;
 pub use passes::{Passes, bubbles, pass_counts, sends};
 pub use price::{BlockPrice, operator_costs, shard_traffic};

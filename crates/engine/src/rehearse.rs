@@ -133,7 +133,7 @@ pub fn mfu_peak(machine: &Machine) -> f64 {
 
 /// Sums the stages: their steps move together (the same figures), their shares of the tokens do
 /// not; the run's tokens scale all.
-fn total_days(scenario: &Scenario, stages: &[StageAnswer]) -> Interval {
+pub(crate) fn total_days(scenario: &Scenario, stages: &[StageAnswer]) -> Interval {
     let sum = |of: fn(&Interval) -> f64| stages.iter().map(|s| of(&s.days)).sum::<f64>();
     let value = sum(|d| d.value);
     let (mut below, mut above) =

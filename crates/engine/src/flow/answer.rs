@@ -1,7 +1,7 @@
 //! What the event engine is asked and what it answers.
 
 use super::fault::Fault;
-use crate::estimate::{Hidden, Part};
+use crate::estimate::{Estimate, Hidden, Part, Phases, RankTime};
 use crate::timeline::Timeline;
 use plan::StageMemory;
 
@@ -10,6 +10,9 @@ use plan::StageMemory;
 pub struct FlowOptions {
     /// What is broken or slow; the classes they touch are unfolded.
     pub faults: Vec<Fault>,
+    /// Tokens of every routed expert, in any unit, if they are uneven; empty for even loads. Ranks
+    /// with different loads are unfolded. Not together with faults.
+    pub expert_tokens: Vec<f64>,
     /// Whether every rank is a class of its own, with explicit peers. For tests and small jobs.
     pub unfolded: bool,
     /// Whether spans, messages and link loads are recorded; without, the timeline holds only its
@@ -34,6 +37,10 @@ pub struct FlowAnswer {
     pub parts: Vec<Part>,
     /// Communication of that class that ran behind compute.
     pub hidden: Vec<Hidden>,
+    /// Every class: busy with passes, waiting, exchanging and updating.
+    pub ranks: Vec<RankTime>,
+    /// That class's step by kind of pass.
+    pub phases: Phases,
     /// The busiest port classes, busiest first.
     pub busiest: Vec<LinkUse>,
     /// Why the step differs from the closed form's; sums to `step_s - estimate_s`.
@@ -44,6 +51,20 @@ pub struct FlowAnswer {
     pub unfolded_classes: usize,
     /// Events processed.
     pub events: u64,
+}
+
+impl FlowAnswer {
+    /// The same answer in the closed form's shape, for what prints or compares both.
+    pub fn as_estimate(&self) -> Estimate {
+        Estimate {
+            step_s: self.step_s,
+            ranks: self.ranks.clone(),
+            critical: self.critical,
+            parts: self.parts.clone(),
+            hidden: self.hidden.clone(),
+            phases: self.phases,
+        }
+    }
 }
 
 /// How much a port class carried.

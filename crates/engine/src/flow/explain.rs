@@ -5,8 +5,9 @@ use super::flows::Network;
 use super::pieces::{COMM_STREAMS, Pieces, SEND, STREAM_WORDS};
 use super::record::link_name;
 use super::run::Outcome;
-use crate::estimate::{CLASS_LIST, Estimate, Hidden, Part, PartKind};
-use program::Program;
+use super::node::Node;
+use crate::estimate::{CLASS_LIST, Estimate, Hidden, Part, PartKind, Phases, RankTime};
+use program::{PassKind, Program};
 
 /// How many ports the answer names.
 const BUSIEST: usize = 8;
@@ -64,6 +65,33 @@ impl View<'_> {
         let sum: f64 = parts.iter().map(|p| p.seconds).sum();
         assert!((sum - step_s).abs() <= 1e-9 * step_s, "parts sum to {sum}, the step is {step_s}");
         parts
+    }
+
+    /// Every class: passes, waiting, exchange and update; sums to the step. Seconds.
+    pub(super) fn ranks(&self, outcome: &Outcome, step_s: f64) -> Vec<RankTime> {
+        let of = |node: &Node| {
+            let t = &node.totals;
+            let busy_s = (t.passes.iter().sum::<f64>() + t.exposed[SEND]) * 1e-12;
+            let finish_s = (t.data_alone + t.optimizer) * 1e-12;
+            let bubble_s = step_s - busy_s - finish_s;
+            RankTime { pipeline_rank: node.stage as u64, busy_s, bubble_s, finish_s }
+        };
+        outcome.nodes.iter().map(of).collect()
+    }
+
+    /// One class's step by kind of pass.
+    pub(super) fn phases(&self, outcome: &Outcome, at: usize) -> Phases {
+        let t = &outcome.nodes[at].totals;
+        let of = |kind: PassKind| t.passes[kind as usize] * 1e-12;
+        Phases {
+            forward_s: of(PassKind::Forward) + t.exposed[SEND] * 1e-12,
+            backward_s: of(PassKind::Backward) + of(PassKind::BackwardInput),
+            weight_s: of(PassKind::Weight),
+            pair_s: of(PassKind::Pair),
+            bubble_s: (t.bubble - self.begin(outcome, at) as f64) * 1e-12,
+            exchange_s: t.data_alone * 1e-12,
+            optimizer_s: t.optimizer * 1e-12,
+        }
     }
 
     /// Communication of one class that ran beside its compute.

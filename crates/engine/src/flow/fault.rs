@@ -1,4 +1,6 @@
-//! What can be broken or slow during a step.
+//! What can be broken or slow during a step, and how it is written.
+
+use diagnostic::{Diagnostic, nearest};
 
 /// One fault, present for the whole step.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,14 +19,15 @@ pub enum FaultKind {
         /// Its rank.
         rank: u64,
     },
-    /// One port of a rank's chip into a level.
+    /// One port of a rank's chip into a level: of a mesh one of its links. Where the number of ports
+    /// is not known, the rate is what is left of the rank's whole bandwidth into the level.
     Port {
         /// Its rank.
         rank: u64,
         /// Name of the level.
         level: String,
     },
-    /// A link between two ranks' chips inside a level.
+    /// The direct link between two ranks' chips.
     Link {
         /// One end.
         from: u64,
@@ -36,11 +39,94 @@ pub enum FaultKind {
         /// Which.
         board: u64,
     },
-    /// A switch of a level: that level's rate falls for every rank below it.
+    /// Switches of a level: its rate falls for every rank of that instance.
     Switch {
         /// Name of the level.
         level: String,
         /// Which instance of the level.
         instance: u64,
     },
+}
+
+const KINDS: [&str; 5] = ["link", "port", "chip", "board", "switch"];
+
+const FORMS: &str = "link:FROM-TO, port:RANK/LEVEL, chip:RANK, board:N or switch:LEVEL/N, \
+                     each with =RATE for what is left";
+
+impl Fault {
+    /// Reads what is broken: `link:3-5`, `port:3/pod=0.75`, `chip:3`, `board:2`, `switch:pod/0=0.9`.
+    ///
+    /// # Errors
+    /// What is written otherwise.
+    ///
+    /// ```
+    /// use engine::{Fault, FaultKind};
+    /// let fault = Fault::fail("link:3-5").unwrap();
+    /// assert_eq!((fault.kind, fault.rate), (FaultKind::Link { from: 3, to: 5 }, 0.0));
+    /// assert!(Fault::fail("cable:3").is_err());
+    /// ```
+    pub fn fail(text: &str) -> Result<Self, Diagnostic> {
+        let bad = |message: String| Diagnostic::error("flow::fault", message).hint(FORMS);
+        let (what, rate) = split_rate(text)?;
+        let (kind, of) = what
+            .split_once(':')
+            .ok_or_else(|| bad(format!("`{text}` does not say what kind of thing fails")))?;
+        let number = |n: &str| {
+            n.parse::<u64>().map_err(|_| bad(format!("`{n}` in `{text}` is not a number")))
+        };
+        let two = |by: char| {
+            of.split_once(by).ok_or_else(|| bad(format!("`{text}` names one thing, not two")))
+        };
+        let kind = match kind {
+            "link" => {
+                let (from, to) = two('-')?;
+                FaultKind::Link { from: number(from)?, to: number(to)? }
+            }
+            "port" => {
+                let (rank, level) = two('/')?;
+                FaultKind::Port { rank: number(rank)?, level: level.to_owned() }
+            }
+            "chip" => FaultKind::Chip { rank: number(of)? },
+            "board" => FaultKind::Board { board: number(of)? },
+            "switch" => {
+                let (level, instance) = two('/')?;
+                FaultKind::Switch { level: level.to_owned(), instance: number(instance)? }
+            }
+            other => {
+                let hint = nearest(other, KINDS).map(|n| format!("did you mean `{n}`?"));
+                let problem = bad(format!("`{other}` in `{text}` is nothing that can fail"));
+                return Err(hint.map_or(problem.clone(), |h| problem.hint(h)));
+            }
+        };
+        Ok(Self { kind, rate: rate.unwrap_or(0.0) })
+    }
+
+    /// Reads what is slow: `rank:3=0.9`.
+    ///
+    /// # Errors
+    /// What is written otherwise, or a rank that does not run at all.
+    pub fn slow(text: &str) -> Result<Self, Diagnostic> {
+        let bad = |message: String| {
+            Diagnostic::error("flow::fault", message).hint("write rank:N=SHARE, such as rank:3=0.9")
+        };
+        let (what, rate) = split_rate(text)?;
+        let rank = what.strip_prefix("rank:").and_then(|n| n.parse().ok());
+        let rank = rank.ok_or_else(|| bad(format!("`{text}` names no rank")))?;
+        let rate = rate.ok_or_else(|| bad(format!("`{text}` does not say how slow")))?;
+        if rate == 0.0 {
+            return Err(bad("a rank that runs at `0` of its speed is dead".to_owned())
+                .hint(format!("write --fail chip:{rank}")));
+        }
+        Ok(Self { kind: FaultKind::Chip { rank }, rate })
+    }
+}
+
+fn split_rate(text: &str) -> Result<(&str, Option<f64>), Diagnostic> {
+    let Some((what, rate)) = text.split_once('=') else { return Ok((text, None)) };
+    let read = rate.parse::<f64>().ok().filter(|r| (0.0..=1.0).contains(r));
+    let Some(rate) = read else {
+        let message = format!("`{rate}` in `{text}` is not a share between 0 and 1");
+        return Err(Diagnostic::error("flow::fault", message).hint("0.9 is nine tenths of normal"));
+    };
+    Ok((what, Some(rate)))
 }

@@ -6,6 +6,7 @@
 //! with classes of ranks, passes and stretches of a pass, never with ranks.
 
 mod answer;
+mod effects;
 mod explain;
 mod fault;
 mod flows;
@@ -13,11 +14,13 @@ mod lines;
 mod node;
 mod pieces;
 mod record;
+mod rehearse;
 mod run;
 mod share;
 
 pub use answer::{FlowAnswer, FlowOptions, Gap, LinkUse};
 pub use fault::{Fault, FaultKind};
+pub use rehearse::rehearse_flow;
 
 use crate::estimate::estimate;
 use crate::machine::Machine;
@@ -56,10 +59,9 @@ pub fn flow(
 ) -> Result<FlowAnswer, Diagnostics> {
     program.validate().map_err(|problems| all("flow::program", problems))?;
     let pieces = Pieces::new(program, machine);
-    let ordinary = if options.unfolded { lines::unfolded(program) } else { lines::folded(program) };
-    let lines = ordinary;
-    let tables = timetables(program, &lines)?;
     let levels: Vec<String> = machine.cluster.levels.iter().map(|l| l.name.clone()).collect();
+    let lines = lines_of(program, machine, &levels, options)?;
+    let tables = timetables(program, &lines)?;
     let once = |shared: bool, recorded: bool| {
         let recorder = Recorder::new(recorded, &lines, &pieces, program.boundary_bytes)
             .with_memory(&options.memory, program.schedule, program.chunks, program.micro_batches);
@@ -75,6 +77,8 @@ pub fn flow(
     let (critical, step_s) = view.critical(&outcome);
     let parts = view.parts(&outcome, critical, step_s);
     let hidden = view.hidden(&outcome, critical);
+    let ranks = view.ranks(&outcome, step_s);
+    let phases = view.phases(&outcome, critical);
     let gaps = view.gaps(&outcome, alone.as_ref(), &estimate);
     let busiest = explain::busiest(&outcome, &pieces, &levels);
     let Outcome { recorder, network, step_ps, events, .. } = outcome;
@@ -85,12 +89,38 @@ pub fn flow(
         critical,
         parts,
         hidden,
+        ranks,
+        phases,
         busiest,
         gaps,
         classes,
-        unfolded_classes: classes - program.classes.len(),
+        unfolded_classes: classes.saturating_sub(program.classes.len()),
         events,
     })
+}
+
+/// Who is run: one line, what faults or loads make of it, or every rank.
+fn lines_of(
+    program: &Program,
+    machine: &Machine,
+    levels: &[String],
+    options: &FlowOptions,
+) -> Result<Vec<Line>, Diagnostics> {
+    if options.unfolded {
+        return Ok(lines::unfolded(program));
+    }
+    match (options.faults.is_empty(), options.expert_tokens.is_empty()) {
+        (true, true) => Ok(lines::folded(program)),
+        (false, true) => {
+            let fabric = fabric::Fabric::new(&machine.cluster, program.ranks);
+            effects::with_faults(program, &fabric, levels, &options.faults)
+        }
+        (true, false) => Ok(effects::with_loads(program, &options.expert_tokens)?),
+        (false, false) => {
+            let message = "faults and uneven expert loads cannot be run together yet";
+            Err(Diagnostic::error("flow::faults", message).into())
+        }
+    }
 }
 
 fn all(code: &'static str, problems: Vec<String>) -> Diagnostics {

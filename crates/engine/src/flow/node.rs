@@ -68,8 +68,12 @@ pub(super) struct Totals {
     pub hidden: [f64; STREAMS],
     pub launch: f64,
     pub bubble: f64,
+    /// Waiting for once-a-step exchanges, in all and past the last pass.
     pub data: f64,
+    pub data_alone: f64,
     pub optimizer: f64,
+    /// Passes by kind, from begin to end.
+    pub passes: [f64; 5],
 }
 
 /// One class of ranks.
@@ -218,7 +222,10 @@ impl Node {
         match self.doing {
             Doing::Waiting => self.totals.bubble += passed,
             Doing::Sending => self.totals.exposed[SEND] += passed,
-            Doing::Finishing => self.totals.data += passed,
+            Doing::Finishing => {
+                self.totals.data += passed;
+                self.totals.data_alone += passed;
+            }
             Doing::Optimizer => self.totals.optimizer += passed,
             Doing::Done => {}
             Doing::Pass => match self.waits_on() {

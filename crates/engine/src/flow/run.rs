@@ -351,6 +351,8 @@ impl<'a> Loop<'a> {
         let load = self.lines[self.nodes[node].line].load;
         self.nodes[node].settle(self.now);
         self.nodes[node].count_classes(&piece.by_class, load);
+        let took = self.now - self.nodes[node].pass_start;
+        self.nodes[node].totals.passes[pass.kind as usize] += took as f64;
         self.recorder.pass(node, pass, self.nodes[node].pass_start, self.now);
         if pass.weight().is_some() {
             self.recorder.memory(node, self.now, -1.0);
