@@ -60,6 +60,8 @@ pub enum PageFormat {
 pub enum Engine {
     /// The closed form
     Estimate,
+    /// Events: passes, messages, shared links
+    Flow,
 }
 
 #[derive(Args, Debug)]
@@ -79,6 +81,8 @@ pub struct Rehearse {
     /// Write the answer to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<String>,
+    #[command(flatten)]
+    pub flow: crate::commands::flow::FlowArgs,
 }
 
 #[derive(Args, Debug)]
@@ -123,6 +127,9 @@ pub struct Validate {
     /// A table of measured steps; may be repeated. Without: the shipped tables
     #[arg(long = "rows", value_name = "CSV")]
     pub rows: Vec<String>,
+    /// Which engine predicts
+    #[arg(long, value_enum, default_value = "estimate")]
+    pub engine: Engine,
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
@@ -137,6 +144,7 @@ impl Rehearse {
             scenario: DEFAULT.to_owned(),
             set: Vec::new(),
             engine: Engine::Estimate,
+            flow: crate::commands::flow::FlowArgs::default(),
             format: PageFormat::Text,
             output: None,
         }

@@ -1,8 +1,9 @@
 //! One function a command: read, ask the libraries, format.
 
+pub mod flow;
 pub mod trace;
 
-use crate::args::{Catalog, CatalogCommand, Format, Model, PageFormat, Rehearse, Validate};
+use crate::args::{Catalog, CatalogCommand, Engine, Format, Model, PageFormat, Rehearse, Validate};
 use crate::output::{Done, Failure, deliver, write_file};
 use catalog::Kind;
 use diagnostic::{Diagnostic, nearest};
@@ -14,6 +15,10 @@ use std::cell::RefCell;
 type Answer = Result<Done, Failure>;
 
 pub fn rehearse(args: &Rehearse) -> Answer {
+    if args.engine == Engine::Flow {
+        return rehearse_by_events(args);
+    }
+    flow::refuse(args)?;
     let (loaded, rehearsal) = rehearsed(args)?;
     let scenario = &loaded.scenario;
     let answer = || {
@@ -26,6 +31,25 @@ pub fn rehearse(args: &Rehearse) -> Answer {
         PageFormat::Html => report::rehearse_page(&answer(), scenario, &rehearsal, None),
     };
     let notes = report::render(&loaded.warnings, &|_| None);
+    deliver(Done { text, notes, yes: true }, args.output.as_deref())
+}
+
+fn rehearse_by_events(args: &Rehearse) -> Answer {
+    let loaded = loaded(args)?;
+    let scenario = &loaded.scenario;
+    let (rehearsal, answers) = flow::rehearse(&args.flow, scenario)?;
+    let main = &answers[rehearsal.main];
+    let answer = || {
+        let stamp = stamp("supernode.rehearse/1", &loaded.text);
+        report::flow_json(&stamp, scenario, &rehearsal, &answers)
+    };
+    let text = match args.format {
+        PageFormat::Text => report::flow_sheet(scenario, &rehearsal, main),
+        PageFormat::Json => json(&answer()),
+        PageFormat::Html => report::rehearse_page(&answer(), scenario, &rehearsal, Some(main)),
+    };
+    let mut notes = report::render(&loaded.warnings, &|_| None);
+    notes.push_str(&flow::write_trace(&args.flow, main)?);
     deliver(Done { text, notes, yes: true }, args.output.as_deref())
 }
 
@@ -47,6 +71,13 @@ pub fn plan_check(args: &Rehearse) -> Answer {
 }
 
 fn rehearsed(args: &Rehearse) -> Result<(Loaded, Rehearsal), Failure> {
+    let loaded = loaded(args)?;
+    let rehearsal = engine::rehearse(&loaded.scenario)
+        .map_err(|problems| Failure { problems, texts: Vec::new() })?;
+    Ok((loaded, rehearsal))
+}
+
+fn loaded(args: &Rehearse) -> Result<Loaded, Failure> {
     let (name, text) = scenario_text(&args.scenario)?;
     // Files a scenario names are kept for the messages about them.
     let read = RefCell::new(Vec::new());
@@ -63,9 +94,7 @@ fn rehearsed(args: &Rehearse) -> Result<(Loaded, Rehearsal), Failure> {
         texts.extend(shown);
         Failure { problems, texts }
     };
-    let loaded = scenario::load(&name, &text, &args.set, &read_file).map_err(&failure)?;
-    let rehearsal = engine::rehearse(&loaded.scenario).map_err(&failure)?;
-    Ok((loaded, rehearsal))
+    scenario::load(&name, &text, &args.set, &read_file).map_err(&failure)
 }
 
 /// A scenario's name in messages and its text: a shipped id, else a file.
@@ -156,15 +185,19 @@ pub fn validate(args: &Validate) -> Answer {
         let read_one = |path: &String| Ok((path.clone(), read(path, Vec::new())?));
         args.rows.iter().map(read_one).collect::<Result<_, Failure>>()?
     };
+    let by = match args.engine {
+        Engine::Estimate => ledger::By::Estimate,
+        Engine::Flow => ledger::By::Flow,
+    };
     let mut rows = Vec::new();
     for (file, text) in &tables {
-        let replayed = ledger::replay(file, text)
+        let replayed = ledger::replay_by(file, text, by)
             .map_err(|problems| Failure { problems, texts: vec![(file.clone(), text.clone())] })?;
         rows.extend(replayed.rows);
     }
     let summary = ledger::summarize(&rows);
     let text = match args.format {
-        Format::Text => report::validation_text(&rows, &summary),
+        Format::Text => report::validation_text(&rows, &summary) + &report::engine_gaps_text(&rows),
         Format::Json => {
             let all: String = tables.iter().map(|(_, t)| t.as_str()).collect();
             let stamp = stamp("supernode.validate/1", &all);

@@ -51,7 +51,7 @@ const DEGREES: [[u64; 5]; 6] = [
 /// Options of a plan by number.
 fn options(which: usize, innermost: bool) -> String {
     let zero = [0, 1, 3][which % 3];
-    let overlap = if which % 2 == 0 { "overlap = []" } else { OVERLAP };
+    let overlap = if which.is_multiple_of(2) { "overlap = []" } else { OVERLAP };
     format!("zero = {zero}\npipeline_innermost = {innermost}\n{overlap}")
 }
 
@@ -105,7 +105,7 @@ proptest! {
 #[test]
 fn the_same_step_runs_the_same_way() {
     let (program, machine) = job(64, DEGREES[0], "dualpipe", 8, &options(1, false)).expect("legal");
-    let options = FlowOptions { recorded: true, ..FlowOptions::default() };
+    let options = FlowOptions { recorded: true, explained: true, ..FlowOptions::default() };
     let answer = || flow(&program, &machine, &options).expect("a good program");
     assert_eq!(answer(), answer());
 }
@@ -114,7 +114,7 @@ fn the_same_step_runs_the_same_way() {
 fn no_step_is_shorter_than_its_bounds() {
     for (schedule, word) in program::Schedule::WORDS {
         let (program, machine) = job(64, DEGREES[0], word, 8, &options(1, false)).expect("legal");
-        let options = FlowOptions { recorded: true, ..FlowOptions::default() };
+        let options = FlowOptions { recorded: true, explained: true, ..FlowOptions::default() };
         let answer = flow(&program, &machine, &options).expect("a good program");
         let timeline = &answer.timeline;
         // Every link: bytes over rate. Every lane: its spans, which do not overlap.

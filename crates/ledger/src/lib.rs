@@ -17,5 +17,5 @@ mod summary;
 mod target;
 
 pub use groups::Group;
-pub use replay::{Ledger, Prepared, Row, Status, prepare, replay, shipped};
+pub use replay::{By, Ledger, Prepared, Row, Status, prepare, replay, replay_by, shipped};
 pub use summary::{FamilySummary, Summary, summarize};

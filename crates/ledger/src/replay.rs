@@ -10,7 +10,7 @@ use crate::summary::{Summary, summarize};
 use crate::target::measured;
 use catalog::Kind;
 use diagnostic::Diagnostics;
-use engine::{Estimate, Machine, estimate, interval};
+use engine::{Estimate, FlowOptions, Gap, Machine, estimate, flow, interval};
 
 use plan::{Layout, Shape, lower, memory, violations};
 use program::Program;
@@ -35,6 +35,15 @@ pub enum Status {
     Replayed,
     /// It was not; the row says why.
     NotReplayed,
+}
+
+/// Which engine predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The closed form.
+    Estimate,
+    /// Events.
+    Flow,
 }
 
 /// One measured step beside its prediction.
@@ -76,6 +85,9 @@ pub struct Row {
     pub predicted_peak_mem_gib: Option<f64>,
     /// Where the predicted step goes: `(part, seconds)`, those above nothing.
     pub parts: Vec<(&'static str, f64)>,
+    /// The event engine's step over the closed form's, less one, and what makes the difference; if
+    /// it ran.
+    pub gap: Option<(f64, Vec<Gap>)>,
 }
 
 impl Row {
@@ -107,16 +119,24 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
 /// # Errors
 /// A text that is no such table. A row that cannot be replayed is no error: it says why.
 pub fn replay(file: &str, text: &str) -> Result<Ledger, Diagnostics> {
+    replay_by(file, text, By::Estimate)
+}
+
+/// Replays every row of a table with an engine of choice.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_by(file: &str, text: &str, by: By) -> Result<Ledger, Diagnostics> {
     let table = read(file, text)?;
     let family = family_of(file);
-    let rows: Vec<Row> = table.rows.iter().map(|fields| row(family, fields)).collect();
+    let rows: Vec<Row> = table.rows.iter().map(|fields| row(family, fields, by)).collect();
     let summary = summarize(&rows);
     Ok(Ledger { rows, summary })
 }
 
-fn row(family: &str, fields: &Fields) -> Row {
+fn row(family: &str, fields: &Fields, by: By) -> Row {
     let mut row = blank(family, fields);
-    match predict(fields, &mut row) {
+    match predict(fields, &mut row, by) {
         Ok(()) => row.status = Status::Replayed,
         Err(reason) => row.reason = Some(reason),
     }
@@ -144,6 +164,7 @@ fn blank(family: &str, fields: &Fields) -> Row {
         measured_peak_mem_gib: fields.number("peak_mem_gib").ok().flatten(),
         predicted_peak_mem_gib: None,
         parts: Vec::new(),
+        gap: None,
     }
 }
 
@@ -190,10 +211,18 @@ fn family_of(file: &str) -> &str {
     name.strip_suffix(".csv").unwrap_or(name)
 }
 
-fn predict(fields: &Fields, row: &mut Row) -> Result<(), String> {
+fn predict(fields: &Fields, row: &mut Row, by: By) -> Result<(), String> {
     let (program, machine) = ready(fields, row)?;
-    let answer = interval(&program, &machine, SAMPLES);
+    let mut answer = interval(&program, &machine, SAMPLES);
     row.parts = parts(&estimate(&program, &machine));
+    if by == By::Flow {
+        let options = FlowOptions { explained: true, ..FlowOptions::default() };
+        let ran = flow(&program, &machine, &options).map_err(|d| d.0[0].message.clone())?;
+        let longer = ran.step_s / ran.estimate_s;
+        answer = answer.map(|s| s * longer);
+        row.parts = parts(&ran.as_estimate());
+        row.gap = Some((longer - 1.0, ran.gaps));
+    }
     row.calibrated = machine.own_calibration;
     row.predicted_step_s = Some(answer.value);
     row.predicted_low_s = Some(answer.low);

@@ -126,12 +126,11 @@ fn schedule(plan: &Plan, batch_sequences: u64, found: &mut Vec<Violation>) {
         Schedule::DualPipe if p % 2 != 0 || m % 2 != 0 => {
             Some(format!("`dualpipe` needs even pipeline ({p}) and even micro-batches ({m})"))
         }
-        Schedule::DualPipe | Schedule::DualPipeV if m < 2 * p => Some(format!(
-            "`{name}` needs at least two micro-batches per pipeline rank: {m} for {p} ranks"
-        )),
-        Schedule::ZbV | Schedule::VHalf if m < 2 * p => Some(format!(
-            "`{name}` needs at least two micro-batches per pipeline rank: {m} for {p} ranks"
-        )),
+        Schedule::DualPipe | Schedule::DualPipeV | Schedule::ZbV | Schedule::VHalf if m < 2 * p => {
+            Some(format!(
+                "`{name}` needs at least two micro-batches per pipeline rank: {m} for {p} ranks"
+            ))
+        }
         _ => None,
     };
     if let Some(message) = needs {

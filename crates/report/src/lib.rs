@@ -6,6 +6,7 @@
 
 mod catalog_page;
 mod flow_page;
+mod flow_sheet;
 mod json;
 mod model_page;
 pub mod page;
@@ -17,6 +18,7 @@ mod trace_page;
 mod validation;
 
 pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_show_json};
+pub use flow_sheet::{engine_gaps_text, flow_json, flow_sheet};
 pub use json::{Stamp, check_json, rehearse_json};
 pub use model_page::{model_json, model_text};
 pub use problems::render;

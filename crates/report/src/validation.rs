@@ -130,6 +130,7 @@ pub fn validation_json(stamp: &Stamp, rows: &[Row], s: &Summary) -> Value {
                 "signed_error": r.signed_error,
                 "measured_peak_mem_gib": r.measured_peak_mem_gib,
                 "predicted_peak_mem_gib": r.predicted_peak_mem_gib,
+                "flow_over_estimate_ratio": r.gap.as_ref().map(|(gap, _)| gap),
                 "parts_s": r.parts.iter().map(|(k, v)| ((*k).to_owned(), json!(v)))
                     .collect::<serde_json::Map<_, _>>(),
             })

@@ -6,6 +6,7 @@
 pub mod astra;
 pub mod chakra;
 pub mod chrome;
+pub mod experts;
 pub mod json_program;
 pub mod perfetto;
 mod place;

@@ -18,6 +18,8 @@ pub struct FlowOptions {
     /// Whether spans, messages and link loads are recorded; without, the timeline holds only its
     /// duration, and a rehearsal costs less.
     pub recorded: bool,
+    /// Whether the gap to the closed form is taken apart, which runs the step up to three times.
+    pub explained: bool,
     /// Memory of each pipeline rank, for memory over time; may be empty.
     pub memory: Vec<StageMemory>,
 }

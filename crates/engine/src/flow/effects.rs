@@ -129,7 +129,8 @@ impl Hits<'_> {
             return Err(Diagnostic::error("flow::fault", message).hint(hint));
         }
         let (stage, place) = self.grid.place(rank);
-        let entry = self.places.entry(place).or_default().entry((stage, what)).or_insert(1.0_f64.to_bits());
+        let entry =
+            self.places.entry(place).or_default().entry((stage, what)).or_insert(1.0_f64.to_bits());
         *entry = (f64::from_bits(*entry) * rate).to_bits();
         Ok(())
     }
@@ -147,7 +148,8 @@ impl Hits<'_> {
             _ if rate > 0.0 => Ok(rate),
             _ => {
                 let message = format!("how many ports a chip has into `{name}` is not known");
-                let hint = "say what is left of its bandwidth into the level: =0.75 for one of four";
+                let hint =
+                    "say what is left of its bandwidth into the level: =0.75 for one of four";
                 Err(Diagnostic::error("flow::fault", message).hint(hint))
             }
         }
@@ -161,11 +163,10 @@ impl Hits<'_> {
             from / ranks == to / ranks
         };
         let level = (0..self.channels.len()).find(|&l| same(l));
-        let below = level.and_then(|l| l.checked_sub(1)).map_or(1, |l| self.channels[l].ranks.max(1));
+        let below =
+            level.and_then(|l| l.checked_sub(1)).map_or(1, |l| self.channels[l].ranks.max(1));
         let direct = level.filter(|&l| {
-            from != to
-                && from % below == to % below
-                && self.channels[l].wiring == Wiring::FullMesh
+            from != to && from % below == to % below && self.channels[l].wiring == Wiring::FullMesh
         });
         let Some(level) = direct else {
             let message = format!("ranks `{from}` and `{to}` have no direct link");
@@ -221,20 +222,21 @@ impl Hits<'_> {
         let low = if all_high { high } else { low };
         let mut lines = Vec::new();
         let mut key = 0;
-        let mut push = |label: &str, ranks: u64, micro_batches: u64, key: u32, hit: Option<&Effect>| {
-            if ranks == 0 {
-                return;
-            }
-            let mut line = Line::new(label.to_owned(), ranks, micro_batches, stages);
-            line.groups = [key; 3];
-            for (&(stage, what), &rate) in hit.into_iter().flatten() {
-                match what {
-                    What::Compute => line.speed[stage as usize] = f64::from_bits(rate),
-                    What::Ports(l) => line.ports[stage as usize][l] = f64::from_bits(rate),
+        let mut push =
+            |label: &str, ranks: u64, micro_batches: u64, key: u32, hit: Option<&Effect>| {
+                if ranks == 0 {
+                    return;
                 }
-            }
-            lines.push(line);
-        };
+                let mut line = Line::new(label.to_owned(), ranks, micro_batches, stages);
+                line.groups = [key; 3];
+                for (&(stage, what), &rate) in hit.into_iter().flatten() {
+                    match what {
+                        What::Compute => line.speed[stage as usize] = f64::from_bits(rate),
+                        What::Ports(l) => line.ports[stage as usize][l] = f64::from_bits(rate),
+                    }
+                }
+                lines.push(line);
+            };
         let high_blocks = if all_high || low == high { 0 } else { carrying_high };
         push("", (untouched - high_blocks) * grid.block, low, 0, None);
         push("one more", high_blocks * grid.block, high, 1, None);
@@ -267,7 +269,8 @@ fn shares(program: &Program, blocks: u64, left: u64) -> (u64, u64, u64) {
     let all = m * blocks;
     let high = all.div_ceil(left * unit) * unit;
     let low = high - unit;
-    let together = program.segments.iter().any(|s| s.gathered.dense_bytes + s.gathered.expert_bytes > 0.0);
+    let together =
+        program.segments.iter().any(|s| s.gathered.dense_bytes + s.gathered.expert_bytes > 0.0);
     if together || low < m || low * left >= all {
         return (high, high, 0);
     }
@@ -283,15 +286,18 @@ pub(super) fn with_loads(program: &Program, tokens: &[f64]) -> Result<Vec<Line>,
     let grid = Grid::new(program);
     let bad = |message: String| Diagnostic::error("flow::experts", message);
     let experts = program.routing.map_or(0, |r| r.experts);
-    if tokens.len() as u64 != experts {
+    if tokens.len() as u64 > experts {
         let message = format!("loads of {} experts; the model routes to {experts}", tokens.len());
         return Err(bad(message));
     }
+    // Experts at the end that no token went to need not be named.
+    let mut tokens = tokens.to_vec();
+    tokens.resize(experts as usize, 0.0);
     let sum: f64 = tokens.iter().sum();
     if !sum.is_finite() || sum <= 0.0 || tokens.iter().any(|t| *t < 0.0) {
         return Err(bad("loads must be numbers from 0 up, not all 0".to_owned()));
     }
-    let ranks = program.group(model::Axis::Expert).size;
+    let ranks = program.group(model::Axis::Expert).size.max(1);
     let each = tokens.len() / ranks as usize;
     if each == 0 || !experts.is_multiple_of(ranks) {
         return Err(bad(format!("{experts} experts do not divide over {ranks} ranks")));

@@ -2,10 +2,10 @@
 
 use super::answer::{Gap, LinkUse};
 use super::flows::Network;
+use super::node::Node;
 use super::pieces::{COMM_STREAMS, Pieces, SEND, STREAM_WORDS};
 use super::record::link_name;
 use super::run::Outcome;
-use super::node::Node;
 use crate::estimate::{CLASS_LIST, Estimate, Hidden, Part, PartKind, Phases, RankTime};
 use program::{PassKind, Program};
 
@@ -67,18 +67,6 @@ impl View<'_> {
         parts
     }
 
-    /// Every class: passes, waiting, exchange and update; sums to the step. Seconds.
-    pub(super) fn ranks(&self, outcome: &Outcome, step_s: f64) -> Vec<RankTime> {
-        let of = |node: &Node| {
-            let t = &node.totals;
-            let busy_s = (t.passes.iter().sum::<f64>() + t.exposed[SEND]) * 1e-12;
-            let finish_s = (t.data_alone + t.optimizer) * 1e-12;
-            let bubble_s = step_s - busy_s - finish_s;
-            RankTime { pipeline_rank: node.stage as u64, busy_s, bubble_s, finish_s }
-        };
-        outcome.nodes.iter().map(of).collect()
-    }
-
     /// One class's step by kind of pass.
     pub(super) fn phases(&self, outcome: &Outcome, at: usize) -> Phases {
         let t = &outcome.nodes[at].totals;
@@ -94,16 +82,6 @@ impl View<'_> {
         }
     }
 
-    /// Communication of one class that ran beside its compute.
-    pub(super) fn hidden(&self, outcome: &Outcome, at: usize) -> Vec<Hidden> {
-        let t = &outcome.nodes[at].totals;
-        let of = |(stream, word): (usize, &&'static str)| Hidden {
-            axis: word,
-            seconds: t.hidden[stream] * 1e-12,
-        };
-        STREAM_WORDS.iter().enumerate().map(of).collect()
-    }
-
     /// Why the step differs from the closed form's; sums to the difference. `alone` is the same run
     /// with every flow as fast as if nothing shared its links.
     pub(super) fn gaps(
@@ -113,8 +91,14 @@ impl View<'_> {
         estimate: &Estimate,
     ) -> Vec<Gap> {
         let base = alone.unwrap_or(outcome);
-        let (critical, base_s) = self.critical(base);
-        let parts = self.parts(base, critical, base_s);
+        let base_s = self.critical(base).1;
+        // The rank that the closed form finds slowest, waiting at its end for whoever is last.
+        let at = estimate.critical.min(base.nodes.len() - 1);
+        let own_s = (base.nodes[at].end - self.begin(base, at)) as f64 * 1e-12;
+        let mut parts = self.parts(base, at, own_s);
+        for part in parts.iter_mut().filter(|p| p.kind == PartKind::Bubble) {
+            part.seconds += base_s - own_s;
+        }
         let mut gaps: Vec<Gap> = Vec::new();
         for (ours, theirs) in parts.iter().zip(&estimate.parts) {
             assert_eq!(ours.kind, theirs.kind, "both engines list the same parts");
@@ -133,16 +117,38 @@ impl View<'_> {
     }
 }
 
+/// Every class: passes, waiting, exchange and update; sums to the step. Seconds.
+pub(super) fn ranks(outcome: &Outcome, step_s: f64) -> Vec<RankTime> {
+    let of = |node: &Node| {
+        let t = &node.totals;
+        let busy_s = (t.passes.iter().sum::<f64>() + t.exposed[SEND]) * 1e-12;
+        let finish_s = (t.data_alone + t.optimizer) * 1e-12;
+        let bubble_s = step_s - busy_s - finish_s;
+        RankTime { pipeline_rank: node.stage as u64, busy_s, bubble_s, finish_s }
+    };
+    outcome.nodes.iter().map(of).collect()
+}
+
+/// Communication of one class that ran beside its compute.
+pub(super) fn hidden(outcome: &Outcome, at: usize) -> Vec<Hidden> {
+    let t = &outcome.nodes[at].totals;
+    let of = |(stream, word): (usize, &&'static str)| Hidden {
+        axis: word,
+        seconds: t.hidden[stream] * 1e-12,
+    };
+    STREAM_WORDS.iter().enumerate().map(of).collect()
+}
+
 fn cause(kind: PartKind) -> &'static str {
     match kind {
         PartKind::Compute(_) | PartKind::LaunchGaps | PartKind::Contention => {
-            "another rank is the last, or its kernels wait differently"
+            "kernels wait for the host or for cores otherwise"
         }
         PartKind::Exposed(_) => "traffic hides as it comes, streams beside each other",
         PartKind::PipelineSend => "messages between stages",
         PartKind::Bubble => "stages wait for each other as they come, not by formula",
         PartKind::DataExchange => "gradients and parameters travel while stages wait",
-        PartKind::Optimizer => "another rank's optimizer is the last",
+        PartKind::Optimizer => "optimizer",
     }
 }
 

@@ -9,6 +9,7 @@ mod answer;
 mod effects;
 mod explain;
 mod fault;
+mod finish;
 mod flows;
 mod lines;
 mod node;
@@ -70,16 +71,23 @@ pub fn flow(
         run.run()
     };
     let outcome = once(true, options.recorded);
-    let alone = options.recorded.then(|| once(false, false));
+    let alone = options.explained.then(|| once(false, false));
     let estimate = estimate(program, machine);
     let classes = outcome.nodes.len();
     let view = explain::View { program };
     let (critical, step_s) = view.critical(&outcome);
     let parts = view.parts(&outcome, critical, step_s);
-    let hidden = view.hidden(&outcome, critical);
-    let ranks = view.ranks(&outcome, step_s);
+    let hidden = explain::hidden(&outcome, critical);
+    let ranks = explain::ranks(&outcome, step_s);
     let phases = view.phases(&outcome, critical);
-    let gaps = view.gaps(&outcome, alone.as_ref(), &estimate);
+    let mut gaps = view.gaps(&outcome, alone.as_ref(), &estimate);
+    if options.explained && !(options.faults.is_empty() && options.expert_tokens.is_empty()) {
+        let normal = FlowOptions { explained: true, ..FlowOptions::default() };
+        let normal = flow(program, machine, &normal)?;
+        let cause = "what is broken, slow or uneven";
+        gaps = normal.gaps;
+        gaps.push(Gap { cause, seconds: step_s - normal.step_s });
+    }
     let busiest = explain::busiest(&outcome, &pieces, &levels);
     let Outcome { recorder, network, step_ps, events, .. } = outcome;
     Ok(FlowAnswer {

@@ -7,8 +7,8 @@
 
 use super::flows::{Flow, Network, Owner};
 use super::lines::Line;
-use super::node::{Doing, Node, StepItem, Wants};
-use super::pieces::{Comm, DATA, Pieces, SEND};
+use super::node::{Doing, Node, Wants};
+use super::pieces::{Comm, Pieces, SEND};
 use super::record::Recorder;
 use program::{Pass, Program, Timetable};
 use std::cmp::Reverse;
@@ -43,21 +43,21 @@ struct Meeting {
 
 pub(super) struct Loop<'a> {
     program: &'a Program,
-    pieces: &'a Pieces,
+    pub(super) pieces: &'a Pieces,
     lines: &'a [Line],
     /// By micro-batches: lines that carry as many run the same timetable.
     tables: &'a [Timetable],
     stages: usize,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     network: Network,
     meetings: Vec<Meeting>,
     queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
-    now: u64,
+    pub(super) now: u64,
     events: u64,
     /// Nodes that have just become able to go on.
     awake: VecDeque<u32>,
-    recorder: Recorder,
+    pub(super) recorder: Recorder,
 }
 
 impl<'a> Loop<'a> {
@@ -293,7 +293,7 @@ impl<'a> Loop<'a> {
         }
     }
 
-    fn start_compute(&mut self, node: usize, seconds: f64) {
+    pub(super) fn start_compute(&mut self, node: usize, seconds: f64) {
         let speed = self.lines[self.nodes[node].line].speed[self.nodes[node].stage];
         let n = &mut self.nodes[node];
         n.settle(self.now);
@@ -407,7 +407,7 @@ impl<'a> Loop<'a> {
     }
 
     /// A node is ready for a collective; it begins when all of its meeting are.
-    fn post(&mut self, node: usize, comm: Comm, owner: Owner) {
+    pub(super) fn post(&mut self, node: usize, comm: Comm, owner: Owner) {
         let which = match owner {
             Owner::Tied(_) => 5,
             _ => comm.stream,
@@ -486,85 +486,6 @@ impl<'a> Loop<'a> {
             }
             self.awake.push_back(member);
         }
-    }
-
-    /// Queues the parameters' gathering behind the first forward pass, a part for each chunk.
-    fn gather_first(&mut self, node: usize) {
-        let stage = self.nodes[node].stage;
-        let order = self.nodes[node].first_chunks.clone();
-        let share = 1.0 / order.len().max(1) as f64;
-        let steps = &self.pieces.classes[stage].steps;
-        for chunk in order {
-            for (at, step) in steps.iter().enumerate() {
-                if step.during == program::During::FirstForward {
-                    self.nodes[node].gathers[chunk as usize] += 1;
-                    let comm = step.comm.part(share);
-                    self.queue_item(node, StepItem { step: at, comm, gathers: Some(chunk) });
-                }
-            }
-        }
-    }
-
-    /// Queues a chunk's part of the gradients' reduction behind its last backward pass.
-    fn queue_last(&mut self, node: usize) {
-        let stage = self.nodes[node].stage;
-        let share = 1.0 / self.nodes[node].first_chunks.len().max(1) as f64;
-        for (at, step) in self.pieces.classes[stage].steps.iter().enumerate() {
-            if step.during == program::During::LastBackward {
-                let comm = step.comm.part(share);
-                self.queue_item(node, StepItem { step: at, comm, gathers: None });
-            }
-        }
-    }
-
-    /// Queues the exchanges that nothing hides, before or after the optimizer.
-    fn queue_alone(&mut self, node: usize, after: bool) {
-        let stage = self.nodes[node].stage;
-        for (at, step) in self.pieces.classes[stage].steps.iter().enumerate() {
-            if step.during == program::During::Alone && step.after_optimizer == after {
-                self.queue_item(node, StepItem { step: at, comm: step.comm, gathers: None });
-            }
-        }
-    }
-
-    fn queue_item(&mut self, node: usize, item: StepItem) {
-        self.nodes[node].items.push_back(item);
-        if self.nodes[node].items.len() == 1 {
-            self.next_item(node);
-        }
-    }
-
-    fn next_item(&mut self, node: usize) {
-        let Some(item) = self.nodes[node].items.front().copied() else { return };
-        let tied = self.pieces.classes[self.nodes[node].stage].steps[item.step].tied;
-        let owner = if tied { Owner::Tied(item.step) } else { Owner::Step(item.step) };
-        debug_assert_eq!(item.comm.stream, DATA);
-        self.post(node, item.comm, owner);
-    }
-
-    fn finish_step(&mut self, node: usize) -> bool {
-        if !self.nodes[node].items.is_empty() {
-            return false;
-        }
-        if self.nodes[node].optimized {
-            self.nodes[node].turn(self.now, Doing::Done);
-            self.nodes[node].end = self.now;
-            return true;
-        }
-        self.nodes[node].turn(self.now, Doing::Optimizer);
-        self.nodes[node].pass_start = self.now;
-        let seconds = self.pieces.classes[self.nodes[node].stage].optimizer_s;
-        if seconds > 0.0 {
-            self.start_compute(node, seconds);
-        }
-        true
-    }
-
-    fn optimizer_done(&mut self, node: usize) {
-        self.recorder.optimizer(node, self.nodes[node].pass_start, self.now);
-        self.nodes[node].optimized = true;
-        self.nodes[node].turn(self.now, Doing::Finishing);
-        self.queue_alone(node, true);
     }
 }
 

@@ -1,0 +1,96 @@
+//! `rehearse --engine flow`: what is broken, what the experts carry, and where the events go.
+
+use crate::args::Rehearse;
+use crate::output::Failure;
+use clap::Args;
+use diagnostic::{Diagnostic, Diagnostics};
+use engine::{Fault, FlowAnswer, FlowOptions, Rehearsal};
+use scenario::Scenario;
+
+/// Options of the event engine.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "With --engine flow")]
+pub struct FlowArgs {
+    /// What is broken, with =SHARE for what is left: link:FROM-TO, port:RANK/LEVEL, chip:RANK,
+    /// board:N, switch:LEVEL/N; may be repeated
+    #[arg(long = "fail", value_name = "WHAT")]
+    pub fail: Vec<String>,
+    /// A slow chip: rank:N=SHARE; may be repeated
+    #[arg(long = "slow", value_name = "RANK=SHARE")]
+    pub slow: Vec<String>,
+    /// Tokens of every routed expert, a CSV file with columns `expert` and `tokens`
+    #[arg(long = "expert-load", value_name = "CSV")]
+    pub expert_load: Option<String>,
+    /// Write what ran when, for ui.perfetto.dev; a name that ends in .json gives Chrome's format
+    #[arg(long = "trace", value_name = "FILE")]
+    pub trace: Option<String>,
+}
+
+impl FlowArgs {
+    /// The first option given, if any.
+    fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--fail", !self.fail.is_empty()),
+            ("--slow", !self.slow.is_empty()),
+            ("--expert-load", self.expert_load.is_some()),
+            ("--trace", self.trace.is_some()),
+        ];
+        given.iter().find(|(_, is)| *is).map(|(name, _)| *name)
+    }
+}
+
+/// Refuses options that the closed form cannot honour.
+pub fn refuse(args: &Rehearse) -> Result<(), Failure> {
+    let Some(option) = args.flow.given() else { return Ok(()) };
+    let message = format!("`{option}` needs the event engine");
+    Err(Diagnostic::error("cli::engine", message).hint("add --engine flow").into())
+}
+
+/// Rehearses a scenario by events.
+pub fn rehearse(
+    args: &FlowArgs,
+    scenario: &Scenario,
+) -> Result<(Rehearsal, Vec<FlowAnswer>), Failure> {
+    let options = options(args)?;
+    engine::rehearse_flow(scenario, &options)
+        .map_err(|problems| Failure { problems, texts: Vec::new() })
+}
+
+fn options(args: &FlowArgs) -> Result<FlowOptions, Failure> {
+    let mut problems = Diagnostics::default();
+    let mut faults = Vec::new();
+    let read =
+        args.fail.iter().map(|t| Fault::fail(t)).chain(args.slow.iter().map(|t| Fault::slow(t)));
+    for fault in read {
+        match fault {
+            Ok(fault) => faults.push(fault),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.has_errors() {
+        return Err(Failure { problems, texts: Vec::new() });
+    }
+    let expert_tokens = match &args.expert_load {
+        Some(path) => {
+            let text = super::read(path, Vec::new())?;
+            ::trace::experts::read(path, &text).map_err(|problems| Failure {
+                problems,
+                texts: vec![(path.clone(), text.clone())],
+            })?
+        }
+        None => Vec::new(),
+    };
+    Ok(FlowOptions {
+        faults,
+        expert_tokens,
+        recorded: true,
+        explained: true,
+        ..FlowOptions::default()
+    })
+}
+
+/// Writes a timeline where it was asked for; a note that it was.
+pub fn write_trace(args: &FlowArgs, answer: &FlowAnswer) -> Result<String, Failure> {
+    let Some(path) = &args.trace else { return Ok(String::new()) };
+    super::write_timeline(path, &answer.timeline)
+}
