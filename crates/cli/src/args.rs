@@ -35,6 +35,63 @@ pub enum Command {
 pub enum PlanCommand {
     /// Is the plan legal, and does it fit in memory?
     Check(Rehearse),
+    /// The command that runs a scenario's plan with a training program
+    Launch(Launch),
+    /// A scenario from a training program's command, script or configuration
+    Import(Import),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Framework {
+    /// Megatron-LM
+    Megatron,
+    /// MindSpeed-LLM
+    Mindspeed,
+    /// torchtitan
+    Torchtitan,
+}
+
+#[derive(Args, Debug)]
+pub struct Launch {
+    /// A scenario file, or the id of a shipped one (see `catalog list`)
+    #[arg(default_value = DEFAULT)]
+    pub scenario: String,
+    /// The training program
+    #[arg(long = "launch", value_enum, value_name = "PROGRAM")]
+    pub framework: Framework,
+    /// Change a key of the scenario: `--set plan.pipeline=8`
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// The length stage to launch; without, the one with most tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub sequence: Option<u64>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Import {
+    /// The command itself, a file that holds it, or `-` for standard input
+    pub line: String,
+    /// The cluster to run on: an id of `catalog list`, or a file
+    #[arg(long)]
+    pub cluster: String,
+    /// Ranks, if the line's launcher does not say
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub chips: Option<u64>,
+    /// The training program, if not to be told from the arguments
+    #[arg(long, value_enum)]
+    pub framework: Option<Framework>,
+    /// The folder for `scenario.toml` and the files it names
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: String,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

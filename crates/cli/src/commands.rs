@@ -12,6 +12,10 @@ use report::Stamp;
 use scenario::Loaded;
 use std::cell::RefCell;
 
+mod launch;
+
+pub use launch::{plan_import, plan_launch};
+
 type Answer = Result<Done, Failure>;
 
 pub fn rehearse(args: &Rehearse) -> Answer {
@@ -71,6 +75,7 @@ pub fn plan_check(args: &Rehearse) -> Answer {
 }
 
 fn rehearsed(args: &Rehearse) -> Result<(Loaded, Rehearsal), Failure> {
+<<<<<<< HEAD
     let loaded = loaded(args)?;
     let rehearsal = engine::rehearse(&loaded.scenario)
         .map_err(|problems| Failure { problems, texts: Vec::new() })?;
@@ -79,6 +84,20 @@ fn rehearsed(args: &Rehearse) -> Result<(Loaded, Rehearsal), Failure> {
 
 fn loaded(args: &Rehearse) -> Result<Loaded, Failure> {
     let (name, text) = scenario_text(&args.scenario)?;
+=======
+    let (loaded, texts) = loaded(&args.scenario, &args.set)?;
+    let rehearsal =
+        engine::rehearse(&loaded.scenario).map_err(|problems| Failure { problems, texts })?;
+    Ok((loaded, rehearsal))
+}
+
+/// The texts a message may point into, by their names in messages.
+type Texts = Vec<(String, String)>;
+
+/// The scenario of that id or path with `--set` changes, and every text read for it.
+fn loaded(scenario: &str, set: &[(String, String)]) -> Result<(Loaded, Texts), Failure> {
+    let (name, text) = scenario_text(scenario)?;
+>>>>>>> a439e74 ([trace] [cli] launch lines of Megatron-LM, MindSpeed-LLM and torchtitan, and scenarios from launch lines)
     // Files a scenario names are kept for the messages about them.
     let read = RefCell::new(Vec::new());
     let read_file = |path: &str| {
@@ -87,6 +106,7 @@ fn loaded(args: &Rehearse) -> Result<Loaded, Failure> {
         read.borrow_mut().push((path.to_owned(), text.clone()));
         Ok(text)
     };
+<<<<<<< HEAD
     let failure = |problems| {
         let mut texts = read.borrow().clone();
         let shown = scenario::edited(&name, &text, &args.set);
@@ -95,6 +115,16 @@ fn loaded(args: &Rehearse) -> Result<Loaded, Failure> {
         Failure { problems, texts }
     };
     scenario::load(&name, &text, &args.set, &read_file).map_err(&failure)
+=======
+    let result = scenario::load(&name, &text, set, &read_file);
+    let mut texts = read.into_inner();
+    texts.extend(scenario::edited(&name, &text, set));
+    texts.push((name, text));
+    match result {
+        Ok(loaded) => Ok((loaded, texts)),
+        Err(problems) => Err(Failure { problems, texts }),
+    }
+>>>>>>> a439e74 ([trace] [cli] launch lines of Megatron-LM, MindSpeed-LLM and torchtitan, and scenarios from launch lines)
 }
 
 /// A scenario's name in messages and its text: a shipped id, else a file.

@@ -1,0 +1,166 @@
+//! `plan launch` and `plan import`.
+
+use super::{Answer, json, loaded, stamp};
+use crate::args::{Format, Framework, Import, Launch};
+use crate::output::{Done, Failure, write_file};
+use diagnostic::{Diagnostic, Diagnostics};
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::Path;
+use trace::launch::{Imported, Wanted};
+
+impl From<Framework> for trace::launch::Framework {
+    fn from(framework: Framework) -> Self {
+        match framework {
+            Framework::Megatron => Self::Megatron,
+            Framework::Mindspeed => Self::MindSpeed,
+            Framework::Torchtitan => Self::TorchTitan,
+        }
+    }
+}
+
+pub fn plan_launch(args: &Launch) -> Answer {
+    let mut set = args.set.clone();
+    if let Some(sequence) = args.sequence {
+        set.push(("sequence".to_owned(), sequence.to_string()));
+    }
+    let (loaded, _) = loaded(&args.scenario, &set)?;
+    let scenario = &loaded.scenario;
+    let launch =
+        trace::launch::launch(args.framework.into(), scenario, &scenario.jobs[scenario.main]);
+    let text = match args.format {
+        Format::Text => launch.script(),
+        Format::Json => {
+            let stamp = stamp("supernode.launch/1", &loaded.text);
+            json(&json!({
+                "schema": stamp.schema,
+                "version": stamp.version,
+                "input_hash": stamp.input_hash,
+                "program": launch.framework.word(),
+                "program_version": launch.framework.version(),
+                "launcher": launch.launcher,
+                "arguments": launch.arguments(),
+                "not_expressed": sentences(&launch.notes),
+            }))
+        }
+    };
+    Ok(Done { text, notes: report::render(&loaded.warnings, &|_| None), yes: true })
+}
+
+fn sentences(notes: &Diagnostics) -> Vec<Value> {
+    notes.0.iter().map(|n| json!({ "message": n.message, "hint": n.hint })).collect()
+}
+
+/// Longest input. Bytes; the reader of lines refuses earlier and says so.
+const LONGEST: u64 = 64 << 20;
+
+pub fn plan_import(args: &Import) -> Answer {
+    let (name, text) = line(&args.line)?;
+    let wanted = Wanted {
+        file: &name,
+        text: &text,
+        framework: args.framework.map(Into::into),
+        cluster: &args.cluster,
+        chips: args.chips,
+        folder: args.output.trim_end_matches('/'),
+    };
+    let failure = |problems: Diagnostics, imported: Option<&Imported>| {
+        // A line of many pages is not printed again for each of its problems.
+        let mut texts: Vec<_> =
+            if text.len() < 1 << 16 { vec![(name.clone(), text.clone())] } else { Vec::new() };
+        texts.extend(imported.map(|i| (path(args, "scenario.toml"), i.scenario.clone())));
+        Failure { problems, texts }
+    };
+    let imported = trace::launch::import(&wanted).map_err(|p| failure(p, None))?;
+    checked(args, &imported).map_err(|p| failure(p, Some(&imported)))?;
+    write(args, &imported)?;
+    let answer = match args.format {
+        Format::Text => summary(args, &imported),
+        Format::Json => {
+            let stamp = stamp("supernode.import/1", &text);
+            json(&json!({
+                "schema": stamp.schema,
+                "version": stamp.version,
+                "input_hash": stamp.input_hash,
+                "program": imported.framework.word(),
+                "scenario": path(args, "scenario.toml"),
+                "config": imported.config.as_ref().map(|_| path(args, "config.json")),
+                "recipe": path(args, "recipe.toml"),
+                "passed_over": imported.ignored,
+                "notes": sentences(&imported.notes),
+            }))
+        }
+    };
+    let notes = report::render(&imported.notes, &|_| None);
+    Ok(Done { text: answer, notes, yes: true })
+}
+
+/// The line's name in messages and its text.
+fn line(given: &str) -> Result<(String, String), Failure> {
+    let cannot = |what: &str, e: &dyn std::fmt::Display| -> Failure {
+        Diagnostic::error("cli::file", format!("cannot read {what}: {e}")).into()
+    };
+    let is_file = given != "-" && !given.contains('\n') && Path::new(given).is_file();
+    let mut text = String::new();
+    if given == "-" {
+        let read = std::io::stdin().take(LONGEST).read_to_string(&mut text);
+        read.map_err(|e| cannot("standard input", &e))?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    if !is_file {
+        return Ok(("the line".to_owned(), given.to_owned()));
+    }
+    let opened = std::fs::File::open(given);
+    let read = opened.and_then(|f| f.take(LONGEST).read_to_string(&mut text));
+    read.map_err(|e| cannot(&format!("`{given}`"), &e))?;
+    Ok((given.to_owned(), text))
+}
+
+fn path(args: &Import, file: &str) -> String {
+    format!("{}/{file}", args.output.trim_end_matches('/'))
+}
+
+/// Loads the scenario as it will lie on disk, so that an illegal plan is told now.
+fn checked(args: &Import, imported: &Imported) -> Result<(), Diagnostics> {
+    let read_file = |wanted: &str| {
+        let own = [("recipe.toml", Some(&imported.recipe)), ("config.json", imported.config.as_ref())];
+        let found = own.iter().find(|(file, _)| path(args, file) == wanted);
+        match found.and_then(|(_, text)| text.cloned()) {
+            Some(text) => Ok(text),
+            None => std::fs::read_to_string(wanted)
+                .map_err(|e| format!("cannot read `{wanted}`: {e}")),
+        }
+    };
+    scenario::load(&path(args, "scenario.toml"), &imported.scenario, &[], &read_file).map(|_| ())
+}
+
+fn write(args: &Import, imported: &Imported) -> Result<(), Failure> {
+    let files = [
+        ("recipe.toml", Some(&imported.recipe)),
+        ("config.json", imported.config.as_ref()),
+        ("scenario.toml", Some(&imported.scenario)),
+    ];
+    let files: Vec<_> = files.iter().filter_map(|(f, t)| Some((path(args, f), (*t)?))).collect();
+    if let Some((taken, _)) = files.iter().find(|(f, _)| !args.force && Path::new(f).exists()) {
+        let problem = Diagnostic::error("cli::write", format!("`{taken}` is there already"));
+        return Err(problem.hint("another `--output`, or `--force` to replace it").into());
+    }
+    std::fs::create_dir_all(&args.output).map_err(|e| -> Failure {
+        Diagnostic::error("cli::write", format!("cannot make `{}`: {e}", args.output)).into()
+    })?;
+    files.iter().try_for_each(|(file, text)| write_file(file, text.as_bytes()))
+}
+
+fn summary(args: &Import, imported: &Imported) -> String {
+    let scenario = path(args, "scenario.toml");
+    let mut text = format!("{}\n\n{}\n", imported.framework.version(), imported.scenario);
+    if !imported.ignored.is_empty() {
+        text.push_str("Passed over, since they bear on neither time nor memory here:\n");
+        for name in &imported.ignored {
+            text.push_str(&format!("  {name}\n"));
+        }
+        text.push('\n');
+    }
+    text.push_str(&format!("wrote `{scenario}`; next: supernode rehearse {scenario}\n"));
+    text
+}
