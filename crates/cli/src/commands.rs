@@ -1,6 +1,7 @@
 //! One function a command: read, ask the libraries, format.
 
 pub mod flow;
+pub mod launch;
 pub mod trace;
 
 use crate::args::{Catalog, CatalogCommand, Engine, Format, Model, PageFormat, Rehearse, Validate};
@@ -11,10 +12,6 @@ use engine::Rehearsal;
 use report::Stamp;
 use scenario::Loaded;
 use std::cell::RefCell;
-
-mod launch;
-
-pub use launch::{plan_import, plan_launch};
 
 type Answer = Result<Done, Failure>;
 
@@ -75,29 +72,22 @@ pub fn plan_check(args: &Rehearse) -> Answer {
 }
 
 fn rehearsed(args: &Rehearse) -> Result<(Loaded, Rehearsal), Failure> {
-<<<<<<< HEAD
-    let loaded = loaded(args)?;
-    let rehearsal = engine::rehearse(&loaded.scenario)
-        .map_err(|problems| Failure { problems, texts: Vec::new() })?;
+    let (loaded, texts) = with_texts(&args.scenario, &args.set)?;
+    let rehearsal =
+        engine::rehearse(&loaded.scenario).map_err(|problems| Failure { problems, texts })?;
     Ok((loaded, rehearsal))
 }
 
 fn loaded(args: &Rehearse) -> Result<Loaded, Failure> {
-    let (name, text) = scenario_text(&args.scenario)?;
-=======
-    let (loaded, texts) = loaded(&args.scenario, &args.set)?;
-    let rehearsal =
-        engine::rehearse(&loaded.scenario).map_err(|problems| Failure { problems, texts })?;
-    Ok((loaded, rehearsal))
+    with_texts(&args.scenario, &args.set).map(|(loaded, _)| loaded)
 }
 
 /// The texts a message may point into, by their names in messages.
 type Texts = Vec<(String, String)>;
 
 /// The scenario of that id or path with `--set` changes, and every text read for it.
-fn loaded(scenario: &str, set: &[(String, String)]) -> Result<(Loaded, Texts), Failure> {
+fn with_texts(scenario: &str, set: &[(String, String)]) -> Result<(Loaded, Texts), Failure> {
     let (name, text) = scenario_text(scenario)?;
->>>>>>> a439e74 ([trace] [cli] launch lines of Megatron-LM, MindSpeed-LLM and torchtitan, and scenarios from launch lines)
     // Files a scenario names are kept for the messages about them.
     let read = RefCell::new(Vec::new());
     let read_file = |path: &str| {
@@ -106,16 +96,6 @@ fn loaded(scenario: &str, set: &[(String, String)]) -> Result<(Loaded, Texts), F
         read.borrow_mut().push((path.to_owned(), text.clone()));
         Ok(text)
     };
-<<<<<<< HEAD
-    let failure = |problems| {
-        let mut texts = read.borrow().clone();
-        let shown = scenario::edited(&name, &text, &args.set);
-        texts.push((name.clone(), text.clone()));
-        texts.extend(shown);
-        Failure { problems, texts }
-    };
-    scenario::load(&name, &text, &args.set, &read_file).map_err(&failure)
-=======
     let result = scenario::load(&name, &text, set, &read_file);
     let mut texts = read.into_inner();
     texts.extend(scenario::edited(&name, &text, set));
@@ -124,7 +104,6 @@ fn loaded(scenario: &str, set: &[(String, String)]) -> Result<(Loaded, Texts), F
         Ok(loaded) => Ok((loaded, texts)),
         Err(problems) => Err(Failure { problems, texts }),
     }
->>>>>>> a439e74 ([trace] [cli] launch lines of Megatron-LM, MindSpeed-LLM and torchtitan, and scenarios from launch lines)
 }
 
 /// A scenario's name in messages and its text: a shipped id, else a file.

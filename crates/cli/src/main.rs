@@ -29,8 +29,8 @@ fn run() -> ExitCode {
         Some(Command::Model(a)) => commands::model(&a),
         Some(Command::Catalog(a)) => commands::catalog(&a),
         Some(Command::Plan { command: PlanCommand::Check(a) }) => commands::plan_check(&a),
-        Some(Command::Plan { command: PlanCommand::Launch(a) }) => commands::plan_launch(&a),
-        Some(Command::Plan { command: PlanCommand::Import(a) }) => commands::plan_import(&a),
+        Some(Command::Plan { command: PlanCommand::Launch(a) }) => commands::launch::launch(&a),
+        Some(Command::Plan { command: PlanCommand::Import(a) }) => commands::launch::import(&a),
         Some(Command::Validate(a)) => commands::validate(&a),
         Some(Command::Trace(a)) => commands::trace::trace(&a),
     };

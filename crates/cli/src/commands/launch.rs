@@ -1,6 +1,6 @@
 //! `plan launch` and `plan import`.
 
-use super::{Answer, json, loaded, stamp};
+use super::{Answer, json, stamp, with_texts};
 use crate::args::{Format, Framework, Import, Launch};
 use crate::output::{Done, Failure, write_file};
 use diagnostic::{Diagnostic, Diagnostics};
@@ -19,12 +19,12 @@ impl From<Framework> for trace::launch::Framework {
     }
 }
 
-pub fn plan_launch(args: &Launch) -> Answer {
+pub fn launch(args: &Launch) -> Answer {
     let mut set = args.set.clone();
     if let Some(sequence) = args.sequence {
         set.push(("sequence".to_owned(), sequence.to_string()));
     }
-    let (loaded, _) = loaded(&args.scenario, &set)?;
+    let (loaded, _) = with_texts(&args.scenario, &set)?;
     let scenario = &loaded.scenario;
     let launch =
         trace::launch::launch(args.framework.into(), scenario, &scenario.jobs[scenario.main]);
@@ -54,7 +54,7 @@ fn sentences(notes: &Diagnostics) -> Vec<Value> {
 /// Longest input. Bytes; the reader of lines refuses earlier and says so.
 const LONGEST: u64 = 64 << 20;
 
-pub fn plan_import(args: &Import) -> Answer {
+pub fn import(args: &Import) -> Answer {
     let (name, text) = line(&args.line)?;
     let wanted = Wanted {
         file: &name,

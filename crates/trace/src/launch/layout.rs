@@ -7,8 +7,7 @@ use plan::{Block, Layout, Plan};
 /// what Megatron-LM does without being told.
 pub(super) fn is_default(plan: &Plan, model: &Architecture) -> bool {
     let counts = counts(plan, model);
-    counts.len() == 1
-        || model.mtp.is_empty() && counts.windows(2).all(|pair| pair[0] == pair[1])
+    counts.len() == 1 || model.mtp.is_empty() && counts.windows(2).all(|pair| pair[0] == pair[1])
 }
 
 /// Blocks of each stage, prediction blocks among them.

@@ -132,8 +132,7 @@ impl Line {
             self.lost_hint(message, "set `--nproc-per-node` and `--nnodes` to your hosts");
         }
         let host = known.unwrap_or(4).min(scenario.ranks);
-        let per_host =
-            (1..=host).rev().find(|n| scenario.ranks.is_multiple_of(*n)).unwrap_or(1);
+        let per_host = (1..=host).rev().find(|n| scenario.ranks.is_multiple_of(*n)).unwrap_or(1);
         let hosts = scenario.ranks / per_host;
         let words = [
             "torchrun",

@@ -109,7 +109,10 @@ fn sharding(line: &mut Line, plan: &Plan, model: &Architecture) {
         Zero::Optimizer => line.flag("--use-distributed-optimizer"),
         Zero::Gradients | Zero::Weights if is_mindspeed(line) => {
             line.flag("--use-distributed-optimizer");
-            line.lost(format!("ZeRO stage {}: this command shards the optimizer only", stage(plan)));
+            line.lost(format!(
+                "ZeRO stage {}: this command shards the optimizer only",
+                stage(plan)
+            ));
         }
         Zero::Gradients | Zero::Weights => {
             line.flag("--use-distributed-optimizer");

@@ -45,7 +45,14 @@ fn kinds<T: PartialEq>(model: &Architecture, of: impl Fn(&Layer) -> T) -> Vec<T>
 fn attention(line: &mut Line, model: &Architecture) {
     let unwindowed = |layer: &Layer| match layer.attention {
         Attention::Grouped {
-            heads, kv_heads, head_dim, qkv_bias, out_bias, qk_norm, sinks, ..
+            heads,
+            kv_heads,
+            head_dim,
+            qkv_bias,
+            out_bias,
+            qk_norm,
+            sinks,
+            ..
         } => Attention::Grouped {
             heads,
             kv_heads,
@@ -65,7 +72,16 @@ fn attention(line: &mut Line, model: &Architecture) {
     }
     let Some(first) = found.first() else { return };
     match *first {
-        Attention::Grouped { heads, kv_heads, head_dim, qkv_bias, out_bias, qk_norm, sinks, .. } => {
+        Attention::Grouped {
+            heads,
+            kv_heads,
+            head_dim,
+            qkv_bias,
+            out_bias,
+            qk_norm,
+            sinks,
+            ..
+        } => {
             line.set("--num-attention-heads", heads);
             line.set("--kv-channels", head_dim);
             if kv_heads != heads {
@@ -97,7 +113,8 @@ fn attention(line: &mut Line, model: &Architecture) {
 }
 
 fn latent(line: &mut Line, attention: Attention) {
-    let Attention::Latent { heads, q_rank, kv_rank, nope_dim, rope_dim, v_dim, indexer } = attention
+    let Attention::Latent { heads, q_rank, kv_rank, nope_dim, rope_dim, v_dim, indexer } =
+        attention
     else {
         return;
     };

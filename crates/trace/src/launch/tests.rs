@@ -21,8 +21,7 @@ const MODELS: [&str; 11] = [
     "gpt3-175b",
 ];
 
-const PROGRAMS: [Framework; 3] =
-    [Framework::Megatron, Framework::MindSpeed, Framework::TorchTitan];
+const PROGRAMS: [Framework; 3] = [Framework::Megatron, Framework::MindSpeed, Framework::TorchTitan];
 
 fn no_files(path: &str) -> Result<String, String> {
     Err(format!("cannot read `{path}`"))

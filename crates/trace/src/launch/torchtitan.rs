@@ -1,7 +1,7 @@
 //! A plan in the command-line options of torchtitan.
 
-use super::line::Line;
 use super::layout;
+use super::line::Line;
 use catalog::{Dtype, Kind, Optimizer};
 use model::Architecture;
 use plan::{FullBlocks, Plan, Zero};
@@ -48,7 +48,8 @@ pub(super) fn write(line: &mut Line, scenario: &Scenario, job: &Job) {
 fn catalog_id(model: &Architecture) -> Option<&'static str> {
     MODELS.into_iter().map(|(_, _, id)| id).find(|id| {
         let text = catalog::text(Kind::Model, id).unwrap_or_default();
-        let same = |known: Architecture| Architecture { name: model.name.clone(), ..known } == *model;
+        let same =
+            |known: Architecture| Architecture { name: model.name.clone(), ..known } == *model;
         model::parse_config(id, id, text).is_ok_and(same)
     })
 }
@@ -178,7 +179,10 @@ fn options(line: &mut Line, plan: &Plan) {
         (plan.unfused_attention, "unfused attention"),
         (plan.adapters.is_some(), "adapters"),
         (plan.deduplicated_dispatch, "tokens sent once to each host of their experts"),
-        (!plan.fused_loss, "a loss apart from the head: the registered models compute it in pieces"),
+        (
+            !plan.fused_loss,
+            "a loss apart from the head: the registered models compute it in pieces",
+        ),
     ];
     for (_, what) in registered.iter().filter(|(asked, _)| *asked) {
         line.lost(format!("{what} (a config_registry function would say it)"));

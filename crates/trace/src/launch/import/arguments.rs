@@ -33,12 +33,8 @@ pub(super) struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// Arguments of `words`; a word before the first argument is a problem.
     pub fn read(file: &'a str, words: &[Word]) -> Self {
-        let mut read = Self {
-            file,
-            entries: Vec::new(),
-            asked: Vec::new(),
-            problems: Diagnostics::default(),
-        };
+        let mut read =
+            Self { file, entries: Vec::new(), asked: Vec::new(), problems: Diagnostics::default() };
         for word in words.iter().filter(|w| !w.text.trim().is_empty()) {
             let starts = word.text.starts_with("--") && word.text.len() > 2;
             if starts || word.text.starts_with("activation-checkpoint:") {
@@ -161,7 +157,8 @@ impl<'a> Arguments<'a> {
                 None
             }
             [_, more, ..] => {
-                let message = format!("`{name}` takes one value, and `{}` follows", short(&more.text));
+                let message =
+                    format!("`{name}` takes one value, and `{}` follows", short(&more.text));
                 self.error("launch::value", message, more.span.clone(), None);
                 None
             }

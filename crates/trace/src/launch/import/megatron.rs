@@ -25,7 +25,8 @@ pub(super) fn read(a: &mut Arguments<'_>, framework: Framework, ranks: u64) -> O
     let d = degrees(a, layers);
     let used = d.tensor.saturating_mul(d.context).saturating_mul(d.pipeline);
     if ranks > 1 && !ranks.is_multiple_of(used) {
-        let message = format!("{ranks} ranks do not divide over tensor, context and pipeline {used}");
+        let message =
+            format!("{ranks} ranks do not divide over tensor, context and pipeline {used}");
         a.blame("--tensor-model-parallel-size", message, None);
     }
     let data = (ranks / used.max(1)).max(1);
@@ -283,7 +284,8 @@ fn default_cut(
 ) -> Option<Vec<u64>> {
     let names = ["--decoder-first-pipeline-num-layers", "--decoder-last-pipeline-num-layers"];
     let ends = names.map(|name| a.has(name).then(|| a.number(name).unwrap_or(0)));
-    let account = ["--account-for-embedding-in-pipeline-split", "--account-for-loss-in-pipeline-split"];
+    let account =
+        ["--account-for-embedding-in-pipeline-split", "--account-for-loss-in-pipeline-split"];
     let extra = account.map(|name| u64::from(a.flag(name)));
     let given = ends.iter().flatten().copied().fold(0_u64, u64::saturating_add);
     let open = stages.saturating_sub(ends.iter().flatten().count() as u64);
@@ -351,7 +353,8 @@ fn recompute(a: &mut Arguments<'_>, draft: &mut Draft, framework: Framework) {
     let selective = a.flag("--recompute-activations");
     let granularity =
         if a.has("--recompute-granularity") { a.word("--recompute-granularity") } else { None };
-    let modules = if a.has("--recompute-modules") { a.words("--recompute-modules") } else { vec![] };
+    let modules =
+        if a.has("--recompute-modules") { a.words("--recompute-modules") } else { vec![] };
     match granularity.as_deref() {
         Some("full") => full = recompute_full(a, &mut words),
         Some("selective") => modules_to_tags(a, &modules, &mut words),
@@ -403,7 +406,11 @@ fn recompute_full(a: &mut Arguments<'_>, words: &mut Vec<String>) -> bool {
         }
         _ => {
             let hint = "`uniform` or `block`";
-            a.blame("--recompute-granularity", "`--recompute-method` is missing".into(), Some(hint));
+            a.blame(
+                "--recompute-granularity",
+                "`--recompute-method` is missing".into(),
+                Some(hint),
+            );
             false
         }
     }
@@ -471,8 +478,8 @@ fn kernels(a: &mut Arguments<'_>, draft: &mut Draft, framework: Framework, d: &D
     let flash = a.flag("--use-flash-attn");
     let name = "--attention-backend";
     let backend = if a.has(name) { a.word(name).unwrap_or_default() } else { String::new() };
-    let local = a.has("--transformer-impl")
-        && a.word("--transformer-impl").is_some_and(|w| w == "local");
+    let local =
+        a.has("--transformer-impl") && a.word("--transformer-impl").is_some_and(|w| w == "local");
     let unfused = if mindspeed {
         // Context parallelism turns it on there.
         !flash && d.context == 1
@@ -482,8 +489,8 @@ fn kernels(a: &mut Arguments<'_>, draft: &mut Draft, framework: Framework, d: &D
     if unfused {
         set(draft, "unfused_attention", true);
     }
-    let graphs = a.has("--cuda-graph-impl")
-        && a.word("--cuda-graph-impl").is_some_and(|w| w != "none");
+    let graphs =
+        a.has("--cuda-graph-impl") && a.word("--cuda-graph-impl").is_some_and(|w| w != "none");
     let old = ["--enable-cuda-graph", "--external-cuda-graph"].map(|n| a.flag(n));
     let _ = a.has("--te-rng-tracker");
     if graphs || old.contains(&true) {

@@ -124,7 +124,9 @@ fn is_module(command: &[Word]) -> bool {
 
 /// Where `-m torchtitan..` stands.
 fn module_at(command: &[Word]) -> Option<usize> {
-    command.windows(2).position(|pair| pair[0].text == "-m" && pair[1].text.starts_with("torchtitan"))
+    command
+        .windows(2)
+        .position(|pair| pair[0].text == "-m" && pair[1].text.starts_with("torchtitan"))
 }
 
 /// The launcher's words and the script's own.

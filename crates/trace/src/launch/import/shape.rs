@@ -34,7 +34,11 @@ struct Moe {
 /// The configuration; `None` where a problem was found.
 ///
 /// `sequence` stands in for positions that the line does not limit.
-pub(super) fn read(a: &mut Arguments<'_>, layers: u64, sequence: u64) -> Option<Map<String, Value>> {
+pub(super) fn read(
+    a: &mut Arguments<'_>,
+    layers: u64,
+    sequence: u64,
+) -> Option<Map<String, Value>> {
     let before = a.problems.0.len();
     let shape = shape(a, layers);
     let mut config = Map::new();
@@ -93,7 +97,11 @@ fn shape(a: &mut Arguments<'_>, layers: u64) -> Shape {
         layer_norm: norm.is_none_or(|w| w == "LayerNorm"),
         qk_norm: a.flag("--qk-layernorm"),
         mtp,
-        moe: if a.has("--num-experts") { moe(a, layers, width.unwrap_or(4 * hidden)) } else { None },
+        moe: if a.has("--num-experts") {
+            moe(a, layers, width.unwrap_or(4 * hidden))
+        } else {
+            None
+        },
     }
 }
 
@@ -310,7 +318,8 @@ fn windowed(a: &mut Arguments<'_>, kind: &str, windows: &Windows, config: &mut M
     if kind == "mistral" && all {
         config.insert("sliding_window".to_owned(), json!(windows.size));
     } else {
-        let message = "windows in some blocks, or beside other options, are in no family known here";
+        let message =
+            "windows in some blocks, or beside other options, are in no family known here";
         a.blame(windows.name, message.to_owned(), None);
     }
 }
@@ -332,10 +341,9 @@ fn routed_family(
         return a.blame("--num-experts", message, Some("`--swiglu` gates them"));
     }
     if sinks || window.is_some() {
-        let every = window.as_ref().map_or_else(
-            || vec![false; moe.routed.len()],
-            |windows| windows.inside.clone(),
-        );
+        let every = window
+            .as_ref()
+            .map_or_else(|| vec![false; moe.routed.len()], |windows| windows.inside.clone());
         let word = |w: &bool| if *w { "sliding_attention" } else { "full_attention" };
         put("model_type", json!("gpt_oss"));
         put("attention_bias", json!(shape.biases));
@@ -391,7 +399,11 @@ fn window(a: &mut Arguments<'_>, layers: u64) -> Option<Windows> {
     }
     if a.has("--sliding-window") {
         let size = a.count("--sliding-window")?;
-        return Some(Windows { name: "--sliding-window", size, inside: vec![true; layers as usize] });
+        return Some(Windows {
+            name: "--sliding-window",
+            size,
+            inside: vec![true; layers as usize],
+        });
     }
     let name = "--window-size";
     if !a.has(name) {

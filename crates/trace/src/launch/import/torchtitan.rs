@@ -71,10 +71,7 @@ const RENAMED: [(&str, &str); 8] = [
     ("--experimental.context-parallel-degree", "--parallelism.context-parallel-degree"),
     ("--experimental.pipeline-parallel-degree", "--parallelism.pipeline-parallel-degree"),
     ("--experimental.pipeline-parallel-schedule", "--parallelism.pipeline-parallel-schedule"),
-    (
-        "--parallelism.enable-async-tensor-parallel",
-        "--compile.enable-async-tensor-parallel",
-    ),
+    ("--parallelism.enable-async-tensor-parallel", "--compile.enable-async-tensor-parallel"),
 ];
 
 /// The options of a TOML file of torchtitan, if that is what `text` is.
@@ -119,7 +116,8 @@ pub(super) fn read(a: &mut Arguments<'_>, ranks: u64) -> Option<Draft> {
     let pipeline = or(a, "--parallelism.pipeline-parallel-degree", 1);
     let used = tensor.saturating_mul(context).saturating_mul(pipeline);
     if ranks > 1 && !ranks.is_multiple_of(used) {
-        let message = format!("{ranks} ranks do not divide over tensor, context and pipeline {used}");
+        let message =
+            format!("{ranks} ranks do not divide over tensor, context and pipeline {used}");
         a.blame("--parallelism.tensor-parallel-degree", message, None);
     }
     let data = (ranks / used.max(1)).max(1);
@@ -187,7 +185,8 @@ fn which(a: &mut Arguments<'_>) -> Option<&'static str> {
         (a.word("--module")?, a.word("--config")?)
     } else if a.has("--model.name") {
         let name = a.word("--model.name")?;
-        let flavor = if a.has("--model.flavor") { a.word("--model.flavor")? } else { String::new() };
+        let flavor =
+            if a.has("--model.flavor") { a.word("--model.flavor")? } else { String::new() };
         (name.clone(), format!("{name}_{}", flavor.to_lowercase()))
     } else {
         if a.has("--job.config-file") {
@@ -200,7 +199,8 @@ fn which(a: &mut Arguments<'_>) -> Option<&'static str> {
     };
     let known = MODELS.iter().find(|(module, config, _)| *module == name && *config == flavor);
     let Some((_, config, id)) = known else {
-        let message = format!("the model `{}` `{}` is not known here", short(&name), short(&flavor));
+        let message =
+            format!("the model `{}` `{}` is not known here", short(&name), short(&flavor));
         let list = MODELS.map(|(_, config, _)| config).join(", ");
         let at = if a.has("--config") { "--config" } else { "--model.flavor" };
         a.blame(at, message, Some(&format!("one of {list}")));
@@ -239,7 +239,8 @@ fn sharding(a: &mut Arguments<'_>, draft: &mut Draft, data: u64, context: u64) {
     let given = a.has(name) && a.word(name).is_some_and(|w| w != "-1");
     let shards = if given { a.count(name).unwrap_or(1) } else { (data / replicas.max(1)).max(1) };
     if shards.checked_mul(replicas) != Some(data) {
-        let message = format!("{shards} shards of {replicas} replicas are not the {data} data ranks");
+        let message =
+            format!("{shards} shards of {replicas} replicas are not the {data} data ranks");
         a.blame(name, message, None);
     }
     let reshard = "--parallelism.fsdp-reshard-after-forward";
