@@ -123,12 +123,14 @@ fn path(args: &Import, file: &str) -> String {
 /// Loads the scenario as it will lie on disk, so that an illegal plan is told now.
 fn checked(args: &Import, imported: &Imported) -> Result<(), Diagnostics> {
     let read_file = |wanted: &str| {
-        let own = [("recipe.toml", Some(&imported.recipe)), ("config.json", imported.config.as_ref())];
+        let own =
+            [("recipe.toml", Some(&imported.recipe)), ("config.json", imported.config.as_ref())];
         let found = own.iter().find(|(file, _)| path(args, file) == wanted);
         match found.and_then(|(_, text)| text.cloned()) {
             Some(text) => Ok(text),
-            None => std::fs::read_to_string(wanted)
-                .map_err(|e| format!("cannot read `{wanted}`: {e}")),
+            None => {
+                std::fs::read_to_string(wanted).map_err(|e| format!("cannot read `{wanted}`: {e}"))
+            }
         }
     };
     scenario::load(&path(args, "scenario.toml"), &imported.scenario, &[], &read_file).map(|_| ())
