@@ -20,6 +20,8 @@ pub enum Command {
     Model(Model),
     /// The facts behind the answers
     Catalog(Catalog),
+    /// Collectives on a pod or an ad-hoc network; what a topology is like
+    Fabric(crate::commands::fabric::Fabric),
     /// Questions about a plan
     Plan {
         #[command(subcommand)]

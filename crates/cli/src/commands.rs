@@ -1,5 +1,6 @@
 //! One function a command: read, ask the libraries, format.
 
+pub mod fabric;
 pub mod flow;
 pub mod launch;
 pub mod trace;

@@ -28,6 +28,7 @@ fn run() -> ExitCode {
         Some(Command::Rehearse(a)) => commands::rehearse(&a),
         Some(Command::Model(a)) => commands::model(&a),
         Some(Command::Catalog(a)) => commands::catalog(&a),
+        Some(Command::Fabric(a)) => commands::fabric::fabric(&a),
         Some(Command::Plan { command: PlanCommand::Check(a) }) => commands::plan_check(&a),
         Some(Command::Plan { command: PlanCommand::Launch(a) }) => commands::launch::launch(&a),
         Some(Command::Plan { command: PlanCommand::Import(a) }) => commands::launch::import(&a),

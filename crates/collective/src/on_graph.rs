@@ -132,9 +132,12 @@ fn by_scheme(
     let Some(patterns) = steps(network, group, operation, scheme, bytes) else { return Ok(None) };
     let mut sum = Sum::default();
     for pattern in &patterns {
-        let set = network.flows(routing, pattern.transfers.iter().copied())?;
-        let unfolded = set.len() as u64;
-        let folded = fold(&set).set;
+        let (folded, unfolded) = if let Some(set) = network.shifts(routing, &pattern.transfers) {
+            (set, pattern.transfers.len() as u64)
+        } else {
+            let set = network.flows(routing, pattern.transfers.iter().copied())?;
+            (fold(&set).set, set.len() as u64)
+        };
         let outcome = transfer(&folded);
         let received = pattern.transfers.iter().map(|t| t.2).fold(0.0, f64::max);
         sum.add(network, pattern, &folded, &outcome, received, unfolded);

@@ -321,9 +321,10 @@ fn nhr(group: &Placed, lines: &[Vec<u64>], bytes: f64) -> Vec<Pattern> {
 fn direct(group: &Placed, lines: &[Vec<u64>], bytes: f64) -> Pattern {
     let size = bytes / lines[0].len() as f64;
     let transfers = lines.iter().flat_map(|line| {
-        line.iter().flat_map(move |a| {
-            let others = line.iter().filter(move |b| *b != a);
-            others.map(move |b| (group.chip(*a), group.chip(*b), size))
+        // By receiver: one search for routes serves all that go to it.
+        line.iter().flat_map(move |to| {
+            let others = line.iter().filter(move |from| *from != to);
+            others.map(move |from| (group.chip(*from), group.chip(*to), size))
         })
     });
     Pattern::new(transfers.collect(), 1, 2.0)

@@ -37,5 +37,5 @@ pub use share::{FlowSet, max_min};
 pub use simulate::{Messages, Outcome, Stream, simulate, transfer};
 pub use survey::{PortUse, Survey, survey};
 pub use symmetry::{PairClass, Symmetry};
-pub use text::parse_topology;
+pub use text::{FILE as TOPOLOGY_FILE, parse_topology};
 pub use topology::{Layout, Level, Topology};

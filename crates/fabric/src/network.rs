@@ -107,6 +107,13 @@ impl Network {
         Ok(builder.finish())
     }
 
+    /// Transfers that are the same seen from every chip, folded by symmetry; `None` where they or
+    /// the network are not.
+    pub fn shifts(&self, routing: Routing, transfers: &[(u32, u32, f64)]) -> Option<FlowSet> {
+        let ack = self.topology.acknowledgement;
+        self.symmetry()?.shifts(&self.whole, routing, transfers, ack)
+    }
+
     /// All-pairs traffic among all chips, folded by symmetry; `None` where there is none.
     pub fn all_pairs(&self, routing: Routing, bytes: f64) -> Option<FlowSet> {
         let ack = self.topology.acknowledgement;

@@ -30,6 +30,13 @@ pub enum Routing {
     Borrow,
 }
 
+impl Routing {
+    /// Whether routes may be taken to be translations of those from one endpoint.
+    pub(crate) fn is_equivariant(self) -> bool {
+        matches!(self, Self::First | Self::Split | Self::Detour | Self::Borrow)
+    }
+}
+
 /// A path or a bundle of paths: links with the share of the flow on each.
 pub type Route = Vec<(u32, f64)>;
 
@@ -40,6 +47,7 @@ pub struct Router<'a> {
     symmetry: Option<&'a Symmetry>,
     known: BTreeMap<u32, Option<(Route, u64)>>,
     search: Search,
+    equal: Vec<usize>,
 }
 
 /// A breadth-first search towards a destination, kept for the next source.
@@ -51,6 +59,8 @@ struct Search {
     ways: Vec<f64>,
     queue: Vec<u32>,
     head: usize,
+    /// The link taken out of each node, where it depends on the target alone.
+    taken: Vec<(u32, u32)>,
 }
 
 impl<'a> Router<'a> {
@@ -65,8 +75,9 @@ impl<'a> Router<'a> {
             ways: vec![0.0; nodes],
             queue: Vec::new(),
             head: 0,
+            taken: vec![(0, 0); nodes],
         };
-        Self { graph, routing, symmetry, known: BTreeMap::new(), search }
+        Self { graph, routing, symmetry, known: BTreeMap::new(), search, equal: Vec::new() }
     }
 
     /// The route from one endpoint to another and its time without bytes; `None` if there is none.
@@ -74,11 +85,7 @@ impl<'a> Router<'a> {
         if from == to {
             return Some((Vec::new(), 0));
         }
-        let same_everywhere = matches!(
-            self.routing,
-            Routing::First | Routing::Split | Routing::Detour | Routing::Borrow
-        );
-        if self.symmetry.is_some() && same_everywhere {
+        if self.symmetry.is_some() && self.routing.is_equivariant() {
             let ahead = displacement(self.graph, from, to);
             if !self.known.contains_key(&ahead) {
                 let found = self.find(0, ahead);
@@ -93,12 +100,12 @@ impl<'a> Router<'a> {
 
     fn find(&mut self, from: u32, to: u32) -> Option<(Route, u64)> {
         match self.routing {
-            Routing::First => self.single(from, to, |_, _| 0),
-            Routing::Modulo => self.single(from, to, |_, n| to as usize % n),
+            Routing::First => self.single(from, to, false, |_| 0),
+            Routing::Modulo => self.single(from, to, false, |n| to as usize % n),
             Routing::Ecmp { seed } => {
                 let pair = u64::from(from) << 32 | u64::from(to);
                 let mut random = Pcg64Mcg::seed_from_u64(seed ^ pair.wrapping_mul(0x9e37_79b9));
-                self.single(from, to, move |_, n| (random.next_u64() % n as u64) as usize)
+                self.single(from, to, true, move |n| (random.next_u64() % n as u64) as usize)
             }
             Routing::Split => self.split(from, to, false),
             Routing::Detour => self.detour(from, to),
@@ -163,13 +170,24 @@ impl<'a> Router<'a> {
         &mut self,
         from: u32,
         to: u32,
-        mut choose: impl FnMut(u32, usize) -> usize,
+        by_pair: bool,
+        mut choose: impl FnMut(usize) -> usize,
     ) -> Option<(Route, u64)> {
         self.reach(from, to)?;
-        let (mut node, mut route, mut latency) = (from, Vec::new(), 0);
+        let (mut node, mut route, mut latency) = (from, Vec::with_capacity(8), 0);
         while node != to {
-            let count = self.next(node).count();
-            let link = self.next(node).nth(choose(node, count))?;
+            let (stamp, known) = self.search.taken[node as usize];
+            let link = if stamp == self.search.stamp && !by_pair {
+                known as usize
+            } else {
+                let mut equal = std::mem::take(&mut self.equal);
+                equal.clear();
+                equal.extend(self.next(node));
+                let link = *equal.get(choose(equal.len()))?;
+                self.equal = equal;
+                self.search.taken[node as usize] = (self.search.stamp, link as u32);
+                link
+            };
             route.push((link as u32, 1.0));
             latency += self.graph.latency_ps[link];
             node = self.graph.to[link];

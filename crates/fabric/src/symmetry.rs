@@ -5,11 +5,14 @@
 //! graph that is not symmetric is never folded as if it were.
 
 use crate::graph::{Graph, tier_index};
-use crate::route::Routing;
+use crate::route::{Router, Routing};
 use crate::share::FlowSet;
 
 /// Most entries of the table from destinations to link classes.
 const MAX_TABLE: usize = 1 << 26;
+
+/// Most different shifts of one pattern that are looked for.
+const MAX_SHIFTS: usize = 64;
 
 /// A group of translations under which all endpoints are alike.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +154,48 @@ impl Symmetry {
         Some(grouped(graph.endpoints as usize, classes, &table, &latency))
     }
 
+    /// Transfers that are the same seen from every endpoint, as flows of one source on a source's
+    /// share of links; `None` if they are not the same, or not routed the same, from everywhere.
+    pub fn shifts(
+        &self,
+        graph: &Graph,
+        routing: Routing,
+        transfers: &[(u32, u32, f64)],
+        acknowledgement: f64,
+    ) -> Option<FlowSet> {
+        if !routing.is_equivariant() {
+            return None;
+        }
+        let capacity = (0..self.members.len()).map(|c| self.share(graph, c)).collect();
+        let mut set = FlowSet { capacity, link_id: self.example.clone(), ..FlowSet::new() };
+        let mut router = Router::new(graph, routing, None);
+        for (ahead, bytes) in common_shifts(graph, transfers)? {
+            let (route, latency) = router.route(0, ahead)?;
+            let mut row: Vec<(u32, f64)> =
+                route.iter().map(|(l, w)| (self.link_class[*l as usize], *w)).collect();
+            self.acknowledge(graph, &mut row, acknowledgement);
+            push_row(&mut set, &mut row);
+            set.close(1.0, bytes, latency);
+        }
+        Some(set)
+    }
+
+    /// One endpoint's share of all links of a class. Bytes/s.
+    fn share(&self, graph: &Graph, class: usize) -> f64 {
+        self.bytes_per_s[class] * f64::from(self.members[class]) / f64::from(graph.endpoints)
+    }
+
+    /// Adds to a row what its acknowledgements take on the way back.
+    fn acknowledge(&self, graph: &Graph, row: &mut Vec<(u32, f64)>, share: f64) {
+        if share > 0.0 {
+            for at in 0..row.len() {
+                let (class, weight) = row[at];
+                let back = graph.reverse(self.example[class as usize] as usize);
+                row.push((self.link_class[back], weight * share));
+            }
+        }
+    }
+
     /// All-pairs traffic of `bytes` a pair, as flows of one source on a source's share of links.
     pub fn all_pairs(
         &self,
@@ -160,24 +205,42 @@ impl Symmetry {
         acknowledgement: f64,
     ) -> Option<FlowSet> {
         let classes = self.pairs(graph, routing)?;
-        let share = |c: usize| {
-            self.bytes_per_s[c] * f64::from(self.members[c]) / f64::from(graph.endpoints)
-        };
-        let capacity = (0..self.members.len()).map(share).collect();
+        let capacity = (0..self.members.len()).map(|c| self.share(graph, c)).collect();
         let mut set = FlowSet { capacity, link_id: self.example.clone(), ..FlowSet::new() };
         for pair in &classes {
             let mut row = pair.footprint.clone();
-            if acknowledgement > 0.0 {
-                for &(class, weight) in &pair.footprint {
-                    let back = graph.reverse(self.example[class as usize] as usize);
-                    row.push((self.link_class[back], weight * acknowledgement));
-                }
-            }
+            self.acknowledge(graph, &mut row, acknowledgement);
             push_row(&mut set, &mut row);
             set.close(pair.count as f64, bytes, pair.latency_ps);
         }
         Some(set)
     }
+}
+
+/// Displacements and sizes such that every endpoint sends exactly one transfer of each.
+fn common_shifts(graph: &Graph, transfers: &[(u32, u32, f64)]) -> Option<Vec<(u32, f64)>> {
+    let n = graph.endpoints as usize;
+    let groups = transfers.len().checked_div(n).filter(|g| (1..=MAX_SHIFTS).contains(g))?;
+    if groups * n != transfers.len() {
+        return None;
+    }
+    let mut found: Vec<(u32, f64)> = Vec::with_capacity(groups);
+    let mut seen = vec![false; groups * n];
+    for &(from, to, bytes) in transfers {
+        if from as usize >= n || to as usize >= n {
+            return None;
+        }
+        let key = (displacement(graph, from, to), bytes);
+        let group = found.iter().position(|f| *f == key).unwrap_or(found.len());
+        if group == found.len() {
+            found.push(key);
+        }
+        let mark = seen.get_mut(group * n + from as usize)?;
+        if std::mem::replace(mark, true) {
+            return None;
+        }
+    }
+    Some(found)
 }
 
 /// Adds a row with each link once.

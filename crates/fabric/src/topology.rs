@@ -97,7 +97,7 @@ impl Topology {
                 Layout::Rail => 1,
                 Layout::Dragonfly => (level.fan - 1).div_ceil(below),
             };
-            out.push((level.name.clone(), links * level.ports));
+            out.push((level.name.clone(), links.saturating_mul(level.ports)));
             below = below.saturating_mul(level.fan);
         }
         out
@@ -170,8 +170,19 @@ impl Topology {
         if endpoints < 2 {
             return Err(error("a fabric joins at least two endpoints".to_owned()));
         }
-        let mut links = 0_u64;
+        let (mut links, mut below, mut switches) = (0_u64, 1_u64, 0_u64);
         for (index, level) in self.levels.iter().enumerate() {
+            let (outside, planes) = (endpoints / below, u64::from(self.planes_at(index)));
+            below *= u64::from(level.fan);
+            if let Layout::Trunk { spines, .. } = level.layout {
+                let spines = planes.saturating_mul(spines.into());
+                links = links.saturating_add(
+                    outside.saturating_mul(switches / planes).saturating_mul(2 * spines),
+                );
+                switches = spines;
+            } else {
+                switches = planes;
+            }
             if matches!(level.layout, Layout::Trunk { .. }) {
                 let on_switches = index > 0
                     && matches!(
@@ -186,13 +197,14 @@ impl Topology {
         }
         for (name, ports) in self.ports() {
             let level = self.levels.iter().find(|l| l.name == name);
-            links += endpoints * u64::from(ports / level.map_or(1, |l| l.ports.max(1))) * 2;
+            let each = u64::from(ports / level.map_or(1, |l| l.ports.max(1)));
+            links = links.saturating_add(endpoints.saturating_mul(2 * each));
         }
         if links > MAX_LINKS {
             return Err(error(format!("{links} links, more than {MAX_LINKS}"))
                 .hint("a full mesh of n members has n (n - 1) links"));
         }
-        let used: u32 = self.ports().iter().map(|p| p.1).sum();
+        let used = self.ports().iter().fold(0_u32, |sum, p| sum.saturating_add(p.1));
         match self.port_budget {
             Some(budget) if used > budget => {
                 let list: Vec<String> =

@@ -227,3 +227,17 @@ fn hashed_routes_collide_and_repeat() {
     assert!(hashed >= 2 * (ideal - 4_000_000), "two of eight flows meet: {hashed} {ideal}");
     assert_eq!(hashed, shift(Routing::Ecmp { seed: 1 }));
 }
+
+#[test]
+fn absurd_sizes_are_refused_before_anything_is_built() {
+    for text in [
+        "mesh:4294967295@1GB/s,1us",
+        "switch:4@1GB/s,1us,planes=4294967295",
+        "clos:4x4@1GB/s,1us,spines=4294967295",
+        "clos:4x4@1GB/s,1us,planes=65536,spines=65536",
+        "ring:4@1GB/s,1us,ports=4294967295,budget=9",
+        "ring:65536@1GB/s,1us+ring:65536@1GB/s,1us",
+    ] {
+        assert!(parse_topology(text).unwrap().build().is_err(), "{text}");
+    }
+}

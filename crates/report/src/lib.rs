@@ -5,6 +5,8 @@
 //! JSON's numbers with pictures.
 
 mod catalog_page;
+mod fabric_page;
+mod fabric_svg;
 mod flow_page;
 mod flow_sheet;
 mod json;
@@ -18,6 +20,10 @@ mod trace_page;
 mod validation;
 
 pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_show_json};
+pub use fabric_page::{
+    FabricQuestion, FabricRow, fabric_json, fabric_text, topology_json, topology_text,
+};
+pub use fabric_svg::topology_svg;
 pub use flow_sheet::{engine_gaps_text, flow_json, flow_sheet};
 pub use json::{Stamp, check_json, rehearse_json};
 pub use model_page::{model_json, model_text};

@@ -64,3 +64,22 @@ fn the_catalog_lists_and_shows() {
     assert_eq!(value["schema"], "supernode.catalog/1");
     assert!(value["figures"].as_object().is_some_and(|f| !f.is_empty()));
 }
+
+#[test]
+fn fabric_repeats_a_peers_ring_and_shows_a_pod() {
+    let ring = "ring:64@53.6870912GB/s,500ns,memory=1600GB/s,endpoint=10ns";
+    let asked = ["fabric", ring, "--collective", "all-reduce", "--algorithm", "ring", "--format"];
+    let value = json(&[&asked[..], &["json"]].concat());
+    assert_eq!(value["schema"], "supernode.fabric/1");
+    let row = &value["rows"][0];
+    assert!((row["time_s"].as_f64().expect("a number") / 0.041_421 - 1.0).abs() < 0.001);
+    assert_eq!(row["bottleneck"], "ring0 chip:0>chip:1");
+    let one_by_one = json(&[&asked[..], &["json", "--unfolded"]].concat());
+    assert_eq!(one_by_one["rows"][0]["flows_meant"], 126 * 64);
+    let sweep = ["fabric", "dgx-a100", "--collective", "all-gather", "--ranks", "8"];
+    let table = answer(&[&sweep[..], &["--bytes", "1MiB..8MiB"]].concat());
+    assert_eq!(table.lines().filter(|l| l.contains("float")).count(), 4, "{table}");
+    let shown = json(&["fabric", "atlas-950-superpod", "--show", "--format", "json"]);
+    assert_eq!(shown["schema"], "supernode.topology/1");
+    assert_eq!((&shown["chips"], &shown["port_budget"]), (&8192.into(), &18.into()));
+}
