@@ -27,6 +27,8 @@ pub enum Command {
         #[command(subcommand)]
         command: PlanCommand,
     },
+    /// The whole run: days, failures, energy and money as distributions
+    Campaign(crate::commands::campaign::CampaignArgs),
     /// Replay published training steps and print the errors
     Validate(Validate),
     /// Programs captured elsewhere: Chakra traces in and out, run on a machine
@@ -194,7 +196,8 @@ pub struct Validate {
     pub format: Format,
 }
 
-const DEFAULT: &str = "deepseek-v4-pro-on-atlas-950";
+/// The scenario of no arguments.
+pub const DEFAULT: &str = "deepseek-v4-pro-on-atlas-950";
 
 impl Rehearse {
     /// What `supernode` without arguments does.
@@ -210,7 +213,8 @@ impl Rehearse {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// `KEY=VALUE` apart.
+pub fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) =
         text.split_once('=').ok_or("write KEY=VALUE, for example plan.pipeline=8")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))

@@ -1,5 +1,6 @@
 //! One function a command: read, ask the libraries, format.
 
+pub mod campaign;
 pub mod fabric;
 pub mod flow;
 pub mod launch;
@@ -237,7 +238,15 @@ fn json(value: &serde_json::Value) -> String {
 fn stamp(schema: &'static str, input: &str) -> Stamp {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     hasher.update(input.as_bytes());
-    for kind in [Kind::Chip, Kind::Cluster, Kind::Recipe, Kind::Calibration, Kind::Model] {
+    for kind in [
+        Kind::Chip,
+        Kind::Cluster,
+        Kind::Recipe,
+        Kind::Calibration,
+        Kind::Model,
+        Kind::Reliability,
+        Kind::Economics,
+    ] {
         for (name, text) in catalog::files(kind) {
             hasher.update(name.as_bytes());
             hasher.update(text.as_bytes());

@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod output;
+mod samples;
 
 use args::{Arguments, Command, PlanCommand};
 use clap::Parser;
@@ -32,6 +33,7 @@ fn run() -> ExitCode {
         Some(Command::Plan { command: PlanCommand::Check(a) }) => commands::plan_check(&a),
         Some(Command::Plan { command: PlanCommand::Launch(a) }) => commands::launch::launch(&a),
         Some(Command::Plan { command: PlanCommand::Import(a) }) => commands::launch::import(&a),
+        Some(Command::Campaign(a)) => commands::campaign::campaign(&a),
         Some(Command::Validate(a)) => commands::validate(&a),
         Some(Command::Trace(a)) => commands::trace::trace(&a),
     };

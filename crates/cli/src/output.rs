@@ -73,7 +73,15 @@ pub fn fail(failure: &Failure) -> ExitCode {
 fn shipped(name: &str) -> Option<String> {
     use catalog::Kind;
     let stem = name.rsplit('/').next()?.rsplit_once('.')?.0;
-    let kinds = [Kind::Chip, Kind::Cluster, Kind::Recipe, Kind::Calibration, Kind::Model];
+    let kinds = [
+        Kind::Chip,
+        Kind::Cluster,
+        Kind::Recipe,
+        Kind::Calibration,
+        Kind::Model,
+        Kind::Reliability,
+        Kind::Economics,
+    ];
     kinds.iter().find_map(|&kind| {
         let folder = format!("catalog/{}", name.strip_prefix("catalog/")?);
         (folder == name).then(|| catalog::text(kind, stem)).flatten().map(str::to_owned)

@@ -1,0 +1,320 @@
+//! A campaign's answer as text and JSON.
+
+mod json;
+mod page;
+
+pub use json::campaign_json;
+pub use page::campaign_page;
+
+use crate::table::{aligned, bar, row};
+use campaign::{
+    Answer, Bar, Campaign, Held, Medians, Region, Sample, Spread, Summary, nanoseconds, widest,
+};
+use std::fmt::Write;
+use units::{Figure, Unit, format_quantity, format_seconds};
+
+/// All that an answer shows.
+#[derive(Clone, Copy, Debug)]
+pub struct CampaignAnswer<'a> {
+    /// What was sampled.
+    pub campaign: &'a Campaign,
+    /// With which seed.
+    pub seed: u64,
+    /// What the samples say.
+    pub summary: &'a Summary,
+    /// With every figure at its value.
+    pub medians: Medians,
+    /// With one at its ends.
+    pub bars: &'a [Bar],
+    /// Claims that were asked about.
+    pub held: &'a [Held],
+    /// The samples themselves, for pictures.
+    pub samples: &'a [Sample],
+}
+
+/// Bars of a tornado that are shown.
+pub(crate) const SHOWN: usize = 12;
+
+/// Dollars with the prefix that suits: `12.3 M USD`.
+pub(crate) fn usd(value: f64) -> String {
+    let (scale, prefix) = match value.abs() {
+        v if v >= 1e9 => (1e9, " B"),
+        v if v >= 1e6 => (1e6, " M"),
+        v if v >= 1e3 => (1e3, " k"),
+        _ => (1.0, ""),
+    };
+    let scaled = value / scale;
+    let decimals = match scaled.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 0.01 => 2,
+        _ => 5,
+    };
+    format!("{scaled:.decimals$}{prefix} USD")
+}
+
+/// Days with a decimal where it tells.
+pub(crate) fn days(value: f64) -> String {
+    if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
+
+pub(crate) fn energy(joules: f64) -> String {
+    format!("{:.1} GWh", joules / 3.6e12)
+}
+
+pub(crate) fn per_cent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// A figure for people: durations and yearly rates read better than base units.
+pub(crate) fn shown_figure(figure: &Figure) -> String {
+    let one = |value: f64| match figure.unit {
+        Unit::Second => format_seconds_long(value),
+        Unit::PerYear => per_year(value),
+        unit => format_quantity(value, unit),
+    };
+    if figure.is_uncertain() {
+        format!("{} ({} .. {})", one(figure.value), one(figure.low), one(figure.high))
+    } else {
+        one(figure.value)
+    }
+}
+
+fn per_year(value: f64) -> String {
+    if value < 1.0 {
+        format!("{} %/year", short(100.0 * value))
+    } else {
+        format!("{} /year", short(value))
+    }
+}
+
+/// Three significant digits.
+fn short(value: f64) -> String {
+    let magnitude = if value > 0.0 { value.log10().floor() as i32 } else { 0 };
+    let decimals = (2 - magnitude).clamp(0, 6) as usize;
+    format!("{value:.decimals$}")
+}
+
+fn format_seconds_long(seconds: f64) -> String {
+    match seconds {
+        s if s >= 365.0 * 86_400.0 => format!("{} years", short(s / 31_536_000.0)),
+        s if s >= 2.0 * 86_400.0 => format!("{} days", short(s / 86_400.0)),
+        s if s >= 7_200.0 => format!("{} h", short(s / 3_600.0)),
+        s if s >= 120.0 => format!("{} min", short(s / 60.0)),
+        s => format_seconds(s),
+    }
+}
+
+/// The answer for people.
+pub fn campaign_text(answer: &CampaignAnswer<'_>) -> String {
+    let mut out = head(answer);
+    out.push_str(&headline(answer.summary));
+    out.push_str(&where_time_went(answer.summary));
+    out.push_str(&interruptions(answer.summary));
+    out.push_str(&money(answer.summary));
+    out.push_str(&tornadoes(answer));
+    for held in answer.held {
+        out.push_str(&claim(held));
+    }
+    out.push_str(&assumed(answer.campaign));
+    out
+}
+
+fn head(answer: &CampaignAnswer<'_>) -> String {
+    let campaign = answer.campaign;
+    let run = campaign.run(&campaign.assumptions.central());
+    let seconds = |ns: u64| format_seconds(ns as f64 / 1e9);
+    let c = &campaign.counts;
+    let prices =
+        campaign.economics.as_ref().map_or_else(String::new, |e| format!(", prices: {}", e.name));
+    format!(
+        "{}\n  {} chips, {:.0} hosts, {:.0} cables, {:.0} optical modules, {:.0} switches, {} spare \
+         hosts\n  rates: {}{prices}\n  a checkpoint of {} every {} ({}, stalls {}, durable after {})\n",
+        campaign.name,
+        campaign.ranks,
+        c.hosts,
+        c.cables,
+        c.optics,
+        c.switches,
+        run.spare_hosts,
+        campaign.reliability.name,
+        format_quantity(campaign.checkpoint_bytes.0, Unit::Byte),
+        seconds(run.checkpoints.interval_ns),
+        campaign.checkpoint.word(),
+        seconds(run.checkpoints.stall_ns),
+        seconds(run.checkpoints.persist_ns),
+    )
+}
+
+fn line(name: &str, spread: &Spread, shown: impl Fn(f64) -> String) -> Vec<String> {
+    vec![
+        name.to_owned(),
+        shown(spread.p5),
+        shown(spread.p50),
+        shown(spread.p95),
+        format!("{:.0} %", 100.0 * spread.ignorance),
+    ]
+}
+
+const HEAD: [&str; 5] = ["", "p5", "p50", "p95", "of it ignorance"];
+
+fn headline(summary: &Summary) -> String {
+    let mut rows = vec![row(HEAD)];
+    rows.push(line("days", &summary.days, days));
+    rows.push(line("goodput", &summary.goodput, per_cent));
+    rows.push(line("failures", &summary.failures, |v| format!("{v:.0}")));
+    rows.push(line("chip-hours", &summary.chip_hours, |v| format!("{:.3} M", v / 1e6)));
+    if let Some(spread) = &summary.energy_j {
+        rows.push(line("energy", spread, energy));
+    }
+    if let Some(money) = &summary.money {
+        rows.push(line("rented", &money.rental, usd));
+        rows.push(line("owned", &money.owning, usd));
+    }
+    format!(
+        "\nThe run, {} samples of chance and of every uncertain figure\n{}",
+        summary.samples,
+        aligned(&rows, 1)
+    )
+}
+
+fn where_time_went(summary: &Summary) -> String {
+    let total: f64 = summary.causes.iter().map(|(_, s)| s.mean).sum();
+    let mut rows = vec![row(["", "", "p5", "mean", "p95", ""])];
+    for (cause, spread) in &summary.causes {
+        if spread.mean > 0.0 {
+            rows.push(vec![
+                cause.words().to_owned(),
+                bar(spread.mean / total),
+                format!("{:.2}", spread.p5),
+                format!("{:.2}", spread.mean),
+                format!("{:.2}", spread.p95),
+                format!("{:.2} %", 100.0 * spread.mean / total),
+            ]);
+        }
+    }
+    format!("\nWhere the days went\n{}", aligned(&rows, 2))
+}
+
+fn interruptions(summary: &Summary) -> String {
+    let mut rows = vec![row(["", "p5", "mean", "p95"])];
+    for (name, spread) in summary.strikes.iter().filter(|(_, s)| s.p95 > 0.0) {
+        let cells = [spread.p5, spread.mean, spread.p95].map(|v| format!("{v:.1}"));
+        rows.push([vec![name.clone()], cells.to_vec()].concat());
+    }
+    format!("\nInterruptions by cause\n{}", aligned(&rows, 1))
+}
+
+fn money(summary: &Summary) -> String {
+    let Some(money) = &summary.money else { return String::new() };
+    let mut rows = vec![row(HEAD)];
+    for (name, spread) in &money.parts {
+        rows.push(line(&format!("owned: {name}"), spread, usd));
+    }
+    let (rented, owned) = &money.per_million_tokens;
+    rows.push(line("rented, per million tokens", rented, usd));
+    rows.push(line("owned, per million tokens", owned, usd));
+    let (rented, owned) = &money.per_petaflop;
+    let million = |v: f64| usd(v * 1e6);
+    rows.push(line("rented, per million useful petaFLOP", rented, million));
+    rows.push(line("owned, per million useful petaFLOP", owned, million));
+    format!("\nThe bill\n{}", aligned(&rows, 1))
+}
+
+fn tornadoes(answer: &CampaignAnswer<'_>) -> String {
+    let mut out = tornado(answer, Answer::Days, "days", days);
+    if answer.summary.money.is_some() {
+        out.push_str(&tornado(answer, Answer::Rental, "the rented bill", usd));
+        out.push_str(&tornado(answer, Answer::Owning, "the owner's bill", usd));
+    }
+    out
+}
+
+fn tornado(
+    answer: &CampaignAnswer<'_>,
+    of: Answer,
+    name: &str,
+    shown: fn(f64) -> String,
+) -> String {
+    let mut rows = vec![row(["figure", "value", "at its low end", "at its high end", "origin"])];
+    for bar in widest(answer.bars, of).into_iter().take(SHOWN) {
+        rows.push(vec![
+            bar.path.clone(),
+            shown_figure(&bar.figure),
+            shown(bar.at_low.of(of)),
+            shown(bar.at_high.of(of)),
+            bar.figure.origin.word().to_owned(),
+        ]);
+    }
+    format!(
+        "\nWhat moves {name} ({} with every figure at its value)\n{}",
+        shown(answer.medians.of(of)),
+        aligned(&rows, 2)
+    )
+}
+
+/// Where along a figure's range a claim held when the others stood at their values.
+pub(crate) fn region_words(region: &Region) -> String {
+    let held: Vec<f64> = region.tried.iter().filter(|(_, held)| *held).map(|(v, _)| *v).collect();
+    let one = |value: f64| {
+        let at = Figure { value, low: value, high: value, ..region.figure.clone() };
+        shown_figure(&at)
+    };
+    match (held.first(), held.last()) {
+        (Some(_), Some(_)) if held.len() == region.tried.len() => "all of it".to_owned(),
+        (Some(low), Some(high)) if low < high => format!("{} .. {}", one(*low), one(*high)),
+        (Some(only), _) => format!("about {}", one(*only)),
+        _ => "none of it".to_owned(),
+    }
+}
+
+/// The claim in words.
+pub(crate) fn claim_words(held: &Held) -> String {
+    let (low, high) = held.range;
+    match held.answer {
+        Answer::Days => format!("{} to {} days", days(low), days(high)),
+        Answer::Rental => format!("{} to {}, rented", usd(low), usd(high)),
+        Answer::Owning => format!("{} to {}, owned", usd(low), usd(high)),
+    }
+}
+
+fn claim(held: &Held) -> String {
+    let mut rows =
+        vec![row(["figure", "its range", "holds alone for", "share held by fifths of it"])];
+    for region in &held.regions {
+        let fifths: Vec<String> =
+            region.by_fifth.iter().map(|s| format!("{:3.0}", 100.0 * s)).collect();
+        rows.push(vec![
+            region.path.clone(),
+            shown_figure(&region.figure),
+            region_words(region),
+            format!("{} %", fifths.join(" ")),
+        ]);
+    }
+    format!(
+        "\nIs it {}?\n  yes in {} of the samples, below in {}, above in {}; with every figure at its \
+         value: {}\n{}",
+        claim_words(held),
+        per_cent(held.share),
+        per_cent(held.outside.0),
+        per_cent(held.outside.1),
+        if held.central { "yes" } else { "no" },
+        aligned(&rows, 4)
+    )
+}
+
+fn assumed(campaign: &Campaign) -> String {
+    let mut out = String::from("\nWhat is assumed\n");
+    for (path, figure) in &campaign.assumptions.list {
+        if figure.origin == units::Origin::Assumed {
+            let _ = writeln!(out, "  {path}: {}", shown_figure(figure));
+        }
+    }
+    out
+}
+
+/// The ideal days: every step once, at full speed.
+pub(crate) fn ideal_days(campaign: &Campaign) -> f64 {
+    let run = campaign.run(&campaign.assumptions.central());
+    run.work_ns() as f64 / nanoseconds(86_400.0) as f64
+}
