@@ -276,7 +276,7 @@ pub fn finish_seconds(finish: &Finish, placed: &Placed<'_>) -> Vec<(During, f64)
 
 /// Exchanges cut into a part for each of `blocks`, as frameworks reduce in buckets while the backward
 /// pass runs: the last bucket has no pass left to hide behind, nor has the first gather one before it.
-fn in_buckets(exchanges: &[(During, f64)], blocks: f64) -> Vec<(During, f64)> {
+pub fn in_buckets(exchanges: &[(During, f64)], blocks: f64) -> Vec<(During, f64)> {
     let last = 1.0 / blocks.max(1.0);
     let cut =
         |&(during, s): &(During, f64)| [(during, s * (1.0 - last)), (During::Alone, s * last)];

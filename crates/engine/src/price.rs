@@ -124,7 +124,12 @@ impl<'a> Placed<'a> {
 
     /// Ranks of the axis's group.
     fn members(&self, axis: Axis) -> f64 {
-        self.groups.iter().find(|g| g.axis == axis).map_or(1.0, |g| g.size as f64)
+        self.group(axis).map_or(1.0, |g| g.size as f64)
+    }
+
+    /// The group of `axis`, if the plan names it.
+    pub fn group(&self, axis: Axis) -> Option<&Group> {
+        self.groups.iter().find(|g| g.axis == axis)
     }
 
     /// Seconds of one collective; 0 in a group of one or for no bytes.
@@ -132,7 +137,7 @@ impl<'a> Placed<'a> {
         if bytes == 0.0 {
             return 0.0;
         }
-        let Some(group) = self.groups.iter().find(|g| g.axis == axis) else { return 0.0 };
+        let Some(group) = self.group(axis) else { return 0.0 };
         let span = self.fabric.span(group.stride, group.size);
         let copies = self.copies(axis, &span);
         self.measured(&span, operation, bytes, &copies)
@@ -169,7 +174,7 @@ impl<'a> Placed<'a> {
         bytes: f64,
     ) -> [f64; MAX_LEVELS] {
         let none = [0.0; MAX_LEVELS];
-        let Some(group) = self.groups.iter().find(|g| g.axis == axis) else { return none };
+        let Some(group) = self.group(axis) else { return none };
         let span = self.fabric.span(group.stride, group.size);
         let copies = self.copies(axis, &span);
         let cost = collective::cost(&self.fabric, &span, operation, bytes, &copies);
@@ -347,24 +352,30 @@ pub struct BlockPrice {
     pub backward_input: PassTime,
     /// Weight gradients.
     pub weight: PassTime,
-    /// What each tag repeats, in [`Tag`]'s order.
+    /// What recomputing the whole block repeats.
+    pub again: PassTime,
+    /// What each tag repeats, in [`Tag`]'s order; not the tags that change how products run.
     pub repeated: [PassTime; Tag::WORDS.len()],
 }
 
 impl BlockPrice {
-    /// The price of `steps`, with `costs` of an operator's passes and `seconds` of a collective;
-    /// `frozen` weights have no gradients.
+    /// The price of `steps`, of which recomputing the whole block repeats the first `repeats`, with
+    /// `costs` of an operator's passes and `seconds` of a collective; `frozen` weights have no
+    /// gradients.
     pub fn new(
-        steps: &[Step],
+        (steps, repeats): (&[Step], usize),
         frozen: bool,
         mut costs: impl FnMut(&Operator) -> [Cost; 3],
         mut seconds: impl FnMut(Axis, Collective, f64) -> f64,
     ) -> Self {
         let mut price = Self::default();
-        for step in steps {
+        for (i, step) in steps.iter().enumerate() {
             match step {
                 Step::Compute(operator) => {
                     let [forward, data, weight] = costs(operator);
+                    if i < repeats {
+                        price.again.compute(forward, operator.class);
+                    }
                     let weight = if frozen { Cost::default() } else { weight };
                     price.forward.compute(forward, operator.class);
                     price.backward_input.compute(data, operator.class);
@@ -377,6 +388,9 @@ impl BlockPrice {
                     let Some(axis) = comm_axis(e.axis) else { continue };
                     let forward = seconds(e.axis, e.forward, e.forward_bytes);
                     price.forward.exchange(axis, forward);
+                    if i < repeats {
+                        price.again.exchange(axis, forward);
+                    }
                     let backward = seconds(e.axis, e.backward, e.backward_bytes);
                     price.backward_input.exchange(axis, backward);
                     if axis == CommAxis::Expert {
@@ -392,7 +406,7 @@ impl BlockPrice {
     pub fn recomputing(&self, tags: u32, full: bool) -> SegmentTime {
         let mut again = PassTime::default();
         if full {
-            again = self.forward;
+            again = self.again;
         } else {
             for (tag, repeated) in self.repeated.iter().enumerate() {
                 if tags >> tag & 1 == 1 {
@@ -470,7 +484,7 @@ pub(crate) fn comm_axis(axis: Axis) -> Option<CommAxis> {
 }
 
 /// `cost` repeated.
-pub(crate) fn scaled(cost: Cost, times: f64) -> Cost {
+pub fn scaled(cost: Cost, times: f64) -> Cost {
     Cost {
         seconds: cost.seconds * times,
         matrix_s: cost.matrix_s * times,

@@ -119,7 +119,18 @@ fn schedule(plan: &Plan, batch_sequences: u64, found: &mut Vec<Violation>) {
         );
     }
     let Some(m) = plan.micro_batches(batch_sequences) else { return };
-    let needs = match plan.schedule {
+    let needs = schedule_needs(plan.schedule, p, v, m);
+    if let Some(message) = needs {
+        let hint = "fewer pipeline or data ranks, a smaller micro-batch, or schedule `1f1b`";
+        push(found, "schedule", message, Some(hint.into()));
+    }
+}
+
+/// What `schedule` needs that `p` pipeline ranks of `v` virtual stages and `m` micro-batches do not
+/// give it; `None` if they do.
+pub fn schedule_needs(schedule: Schedule, p: u64, v: u64, m: u64) -> Option<String> {
+    let name = schedule.word();
+    match schedule {
         Schedule::OneFOneB if v > 1 && !m.is_multiple_of(p) => {
             Some(format!("interleaving needs micro-batches ({m}) in multiples of pipeline ({p})"))
         }
@@ -132,10 +143,6 @@ fn schedule(plan: &Plan, batch_sequences: u64, found: &mut Vec<Violation>) {
             ))
         }
         _ => None,
-    };
-    if let Some(message) = needs {
-        let hint = "fewer pipeline or data ranks, a smaller micro-batch, or schedule `1f1b`";
-        push(found, "schedule", message, Some(hint.into()));
     }
 }
 

@@ -90,6 +90,15 @@ impl Layout {
     }
 }
 
+/// The cut of `blocks` into `stages` that a plan without `stage_blocks` gets.
+///
+/// ```
+/// assert_eq!(plan::even_cut(8, 3), [3, 3, 2]);
+/// ```
+pub fn even_cut(blocks: u64, stages: u64) -> Vec<u64> {
+    even(blocks as usize, stages as usize).into_iter().map(|n| n as u64).collect()
+}
+
 /// `blocks` over `stages`, differing by at most one; short ones last, first, then from the end.
 fn even(blocks: usize, stages: usize) -> Vec<usize> {
     let (floor, long) = (blocks / stages, blocks % stages);

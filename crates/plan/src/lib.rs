@@ -11,9 +11,11 @@ mod lower;
 mod memory;
 mod recipe;
 
-pub use check::{Violation, violations};
-pub use layout::{Block, Layout};
-pub use lower::{BlockUpdate, Shape, block_steps, finish_of, gathered, lower, routing};
+pub use check::{Violation, schedule_needs, violations};
+pub use layout::{Block, Layout, even_cut};
+pub use lower::{
+    BlockUpdate, Shape, block_steps, finish_of, gathered, lower, repeated_whole, routing,
+};
 pub use memory::{BlockMemory, Held, RankHolds, StageMemory, memory, tag_bits};
 pub use recipe::{role_dtype, width_bytes, wire};
 

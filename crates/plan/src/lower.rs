@@ -169,12 +169,12 @@ impl<'a> Builder<'a> {
     /// The steps of a block with what of them the backward pass repeats.
     fn steps(&mut self, steps: Vec<Step>, full: bool) -> Vec<StepRef> {
         let recompute = &self.plan.recompute;
-        let last = if recompute.early_stop { steps.iter().rposition(is_product) } else { None };
+        let repeats = repeated_whole(self.plan, &steps);
         let seconds = recompute.tags.contains(&Tag::SecondProducts);
         let mut products = 0;
         let mut list = Vec::with_capacity(steps.len());
         for (i, step) in steps.into_iter().enumerate() {
-            let mut again = full && last.is_none_or(|last| i < last);
+            let mut again = full && i < repeats;
             if seconds && is_dense_product(&step) {
                 products += 1;
                 again |= products % 2 == 0;
@@ -258,6 +258,12 @@ pub fn gathered(plan: &Plan, model: &Architecture, recipe: &Recipe, block: &Bloc
         dense_gradient_bytes: held.dense * p.gradient_wire.bytes(),
         expert_gradient_bytes: held.expert * p.gradient_wire.bytes(),
     }
+}
+
+/// How many of a block's `steps` recomputing it whole repeats: all, or those before its last product.
+pub fn repeated_whole(plan: &Plan, steps: &[Step]) -> usize {
+    let last = if plan.recompute.early_stop { steps.iter().rposition(is_product) } else { None };
+    last.unwrap_or(steps.len())
 }
 
 fn is_product(step: &Step) -> bool {

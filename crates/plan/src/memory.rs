@@ -152,6 +152,24 @@ impl BlockMemory {
     }
 }
 
+impl BlockMemory {
+    /// Least bytes kept per micro-batch: with every tagged tensor recomputed, and with the whole block
+    /// recomputed or not.
+    pub fn least_kept(&self) -> [f64; 2] {
+        let (by_tags, _) = self.kept_and_working(u32::MAX, false);
+        let (all, _) = self.kept_and_working(0, false);
+        let (whole, _) = self.kept_and_working(0, true);
+        [by_tags, whole.min(all)]
+    }
+
+    /// Least of kept and working bytes together, whatever is recomputed: what is recomputed is there
+    /// again while the block runs backward.
+    pub fn least_at_once(&self) -> f64 {
+        let (kept, working) = self.kept_and_working(0, false);
+        kept + working
+    }
+}
+
 /// What the blocks of one rank come to, whatever the schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RankHolds {

@@ -1,1 +1,22 @@
-//! The planner: every legal plan of a scenario, bounded, priced and ordered.
+//! The planner: the best legal plan of a model on a machine, proven.
+//!
+//! A [`Problem`] says what is to be trained on what; a [`Space`] which plans are meant; [`best`]
+//! finds the fastest that fit, by branch and bound with proven bounds (`bound.rs`); [`every`] is
+//! the exhaustive search it is tested against. A plan's time and memory are exactly
+//! [`engine::estimate`]'s and [`plan::memory`]'s: the evaluator keeps prices that many plans share
+//! and calls the same parts. The crate starts no thread, reads no clock and opens no file: a caller
+//! with threads works a [`Search`] round by round.
+
+mod best;
+mod bound;
+mod contents;
+mod evaluator;
+mod family;
+mod leaders;
+mod problem;
+mod space;
+
+pub use best::{Counts, Findings, Options, Progress, Search, StemResult, Worker, best, every};
+pub use leaders::{Found, Leaders};
+pub use problem::Problem;
+pub use space::{Limits, Node, Space, Stem};

@@ -1,0 +1,409 @@
+//! Branch and bound: stems by their bounds, in rounds whose results do not depend on who works.
+
+use crate::bound::{ROUNDING, recompute_only_adds};
+use crate::evaluator::Evaluator;
+use crate::leaders::{Found, Leaders};
+use crate::{Node, Problem, Space, Stem};
+use plan::{Plan, Zero};
+use program::Schedule;
+use std::ops::ControlFlow;
+
+/// Stems worked on between two looks at the leaders.
+const ROUND: usize = 8;
+
+/// How the search is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Leaders to keep, each of another layout.
+    pub top: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { top: 5 }
+    }
+}
+
+/// What became of the plans of a space; all in plans.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Legal plans.
+    pub space: u64,
+    /// Time and memory computed.
+    pub evaluated: u64,
+    /// Memory computed and too large.
+    pub too_large: u64,
+    /// Ruled out by the time of their work outside the experts.
+    pub by_dense_work: u64,
+    /// Ruled out by the time of all their work and communication.
+    pub by_work: u64,
+    /// Ruled out by the memory of weights, gradients and optimizer state.
+    pub by_weights: u64,
+    /// Ruled out by the memory left with everything recomputed.
+    pub by_activations: u64,
+    /// Ruled out by their time with nothing recomputed.
+    pub by_schedule: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.space += other.space;
+        self.evaluated += other.evaluated;
+        self.too_large += other.too_large;
+        self.by_dense_work += other.by_dense_work;
+        self.by_work += other.by_work;
+        self.by_weights += other.by_weights;
+        self.by_activations += other.by_activations;
+        self.by_schedule += other.by_schedule;
+    }
+
+    /// Plans dealt with.
+    pub fn settled(&self) -> u64 {
+        self.evaluated
+            + self.too_large
+            + self.by_dense_work
+            + self.by_work
+            + self.by_weights
+            + self.by_activations
+            + self.by_schedule
+    }
+}
+
+/// Where a search stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// What became of the plans so far; `space` holds those met.
+    pub counts: Counts,
+    /// The best step so far. Seconds.
+    pub best_s: Option<f64>,
+    /// No plan not yet settled is faster. Seconds.
+    pub bound_s: f64,
+    /// Stems settled.
+    pub stems_done: usize,
+    /// Stems in all.
+    pub stems: usize,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Findings {
+    /// The best plans, best first.
+    pub leaders: Vec<Found>,
+    /// What became of the plans.
+    pub counts: Counts,
+    /// No plan left out is faster than this. Seconds; at least the best step when the search ended
+    /// by itself.
+    pub bound_s: f64,
+    /// Whether it was cut short.
+    pub cut_short: bool,
+}
+
+impl Findings {
+    /// How much faster than the best a plan left out could be: 0 when proven. A share of the step.
+    pub fn gap(&self) -> f64 {
+        self.leaders.first().map_or(0.0, |best| (1.0 - self.bound_s / best.step_s).max(0.0))
+    }
+}
+
+/// One stem's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StemResult {
+    leaders: Leaders,
+    counts: Counts,
+}
+
+/// A search under way: a list of stems by bound, and the leaders so far.
+///
+/// Rounds are fixed by the input alone, and every stem of a round starts from the leaders of the
+/// rounds before it: so the result, counts included, is the same however many threads share a round.
+#[derive(Clone, Debug)]
+pub struct Search<'p> {
+    problem: &'p Problem,
+    space: &'p Space,
+    stems: Vec<(f64, Stem)>,
+    next: usize,
+    leaders: Leaders,
+    counts: Counts,
+}
+
+impl<'p> Search<'p> {
+    /// Prepares to search `space`, keeping `options.top` leaders.
+    pub fn new(problem: &'p Problem, space: &'p Space, options: &Options) -> Self {
+        let likely = space.likely();
+        let mut first = Search::cold(problem, &likely, Leaders::new(options.top));
+        let mut worker = first.worker();
+        while !first.round().is_empty() {
+            let results: Vec<StemResult> =
+                first.round().iter().map(|stem| first.settle(&mut worker, stem)).collect();
+            first.absorb(&results);
+        }
+        let leaders = first.leaders;
+        Search::cold(problem, space, leaders)
+    }
+
+    /// Prepares a search that starts from `leaders`.
+    fn cold(problem: &'p Problem, space: &'p Space, leaders: Leaders) -> Self {
+        let mut evaluator = Evaluator::new(problem, space);
+        let mut counts = Counts::default();
+        let mut stems: Vec<(f64, Stem)> = Vec::new();
+        for stem in &space.stems {
+            if evaluator.stem_memory(stem) * (1.0 - ROUNDING) > problem.memory_bytes {
+                let nodes = space.nodes(problem, stem);
+                let plans: u64 = nodes.iter().map(|node| count(&mut evaluator, node)).sum();
+                counts.space += plans;
+                counts.by_activations += plans;
+            } else {
+                stems.push((evaluator.stem_bound_s(stem), *stem));
+            }
+        }
+        stems.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+        Self { problem, space, stems, next: 0, leaders, counts }
+    }
+
+    /// The stems to work on now, empty when all is settled.
+    pub fn round(&self) -> &[(f64, Stem)] {
+        let end = (self.next + ROUND).min(self.stems.len());
+        &self.stems[self.next..end]
+    }
+
+    /// Settles one stem of the round. Needs nothing of the other stems.
+    pub fn settle(&self, evaluator: &mut Worker<'p>, (bound_s, stem): &(f64, Stem)) -> StemResult {
+        let evaluator = &mut evaluator.0;
+        let mut result = StemResult { leaders: self.leaders.clone(), counts: Counts::default() };
+        let nodes = self.space.nodes(self.problem, stem);
+        if hopeless(*bound_s, &result.leaders) {
+            let plans: u64 = nodes.iter().map(|node| count(evaluator, node)).sum();
+            result.counts.space = plans;
+            result.counts.by_dense_work = plans;
+            return result;
+        }
+        let mut bounded: Vec<(f64, Node)> =
+            nodes.into_iter().map(|node| (evaluator.node_bound_s(&node), node)).collect();
+        bounded.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+        for (bound_s, node) in &bounded {
+            let plans = count(evaluator, node);
+            result.counts.space += plans;
+            if hopeless(*bound_s, &result.leaders) {
+                result.counts.by_work += plans;
+            } else {
+                settle_node(evaluator, node, &mut result);
+            }
+        }
+        result
+    }
+
+    /// A worker of this search; each thread needs its own.
+    pub fn worker(&self) -> Worker<'p> {
+        Worker(Evaluator::new(self.problem, self.space))
+    }
+
+    /// Takes the results of a whole round, in its order.
+    pub fn absorb(&mut self, results: &[StemResult]) {
+        for result in results {
+            self.leaders.merge(&result.leaders);
+            self.counts.add(&result.counts);
+        }
+        self.next += results.len();
+    }
+
+    /// Where the search stands.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            counts: self.counts,
+            best_s: self.leaders.list.first().map(|found| found.step_s),
+            bound_s: self.bound_s(),
+            stems_done: self.next,
+            stems: self.stems.len(),
+        }
+    }
+
+    fn bound_s(&self) -> f64 {
+        let best = self.leaders.list.first().map_or(f64::INFINITY, |found| found.step_s);
+        self.stems.get(self.next).map_or(best, |(bound, _)| bound.min(best))
+    }
+
+    /// Ends the search.
+    pub fn finish(self) -> Findings {
+        Findings {
+            bound_s: self.bound_s(),
+            cut_short: self.next < self.stems.len(),
+            leaders: self.leaders.list,
+            counts: self.counts,
+        }
+    }
+}
+
+/// What one thread keeps between stems.
+pub struct Worker<'p>(pub(crate) Evaluator<'p>);
+
+/// Searches `space` for the best plans of `problem`; `progress` is told after every round and may
+/// stop the search.
+pub fn best(
+    problem: &Problem,
+    space: &Space,
+    options: &Options,
+    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+) -> Findings {
+    let mut search = Search::new(problem, space, options);
+    let mut worker = search.worker();
+    while !search.round().is_empty() {
+        let results: Vec<StemResult> =
+            search.round().iter().map(|stem| search.settle(&mut worker, stem)).collect();
+        search.absorb(&results);
+        if progress(&search.progress()).is_break() {
+            break;
+        }
+    }
+    search.finish()
+}
+
+fn hopeless(bound_s: f64, leaders: &Leaders) -> bool {
+    bound_s * (1.0 - ROUNDING) > leaders.threshold_s()
+}
+
+/// Plans of a node.
+fn count(evaluator: &mut Evaluator<'_>, node: &Node) -> u64 {
+    let space = evaluator.space;
+    let mut plans = 0;
+    for &pipeline in &node.pipelines {
+        let plan = Space::grid(evaluator.problem, node, pipeline);
+        let m = plan.micro_batches(evaluator.problem.batch_sequences).unwrap_or(0);
+        plans += evaluator.options(pipeline, m) * space.zeros.len() as u64;
+    }
+    plans
+}
+
+fn settle_node(evaluator: &mut Evaluator<'_>, node: &Node, result: &mut StemResult) {
+    evaluator.set_node(node);
+    let space = evaluator.space;
+    for &pipeline in &node.pipelines {
+        evaluator.set_grid(pipeline);
+        for (schedule, virtual_pipeline) in
+            space.schedules(evaluator.problem, pipeline, evaluator.micro_batches)
+        {
+            for &zero in &space.zeros {
+                evaluator.plan.schedule = schedule;
+                evaluator.plan.virtual_pipeline = virtual_pipeline;
+                evaluator.plan.zero = zero;
+                settle_options(evaluator, result);
+            }
+        }
+    }
+}
+
+/// Every cut and recompute mode of the evaluator's plan.
+fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
+    let (problem, space) = (evaluator.problem, evaluator.space);
+    let room = problem.memory_bytes;
+    let cuts = evaluator.cuts();
+    let modes_of = |longest| space.modes_for(longest).count() as u64;
+    if evaluator.weights_bound() * (1.0 - ROUNDING) > room {
+        let longest = cuts.iter().map(|cut| longest(evaluator, cut));
+        result.counts.by_weights += longest.map(modes_of).sum::<u64>();
+        return;
+    }
+    let nothing = evaluator.nothing();
+    let only_adds = recompute_only_adds(&evaluator.plan, evaluator.micro_batches);
+    let (mut plain, mut laid) = (Vec::new(), Vec::new());
+    for (number, cut) in cuts.iter().enumerate() {
+        let longest = longest(evaluator, cut);
+        evaluator.lay(number, cut, plan::FullBlocks::None, &mut plain);
+        let mut open = [true; 2];
+        for whole in [false, true] {
+            let least = evaluator.least_memory(&plain, whole);
+            open[usize::from(whole)] = least * (1.0 - ROUNDING) <= room;
+        }
+        let slow = open.contains(&true)
+            && only_adds
+            && hopeless(evaluator.step_s(&plain, nothing), &result.leaders);
+        for slot in space.modes_for(longest) {
+            let mode = space.modes[slot];
+            if !open[usize::from(mode.blocks != plan::FullBlocks::None)] {
+                result.counts.by_activations += 1;
+                continue;
+            }
+            if slow {
+                result.counts.by_schedule += 1;
+                continue;
+            }
+            if mode.blocks == plan::FullBlocks::None {
+                laid.clone_from(&plain);
+            } else {
+                evaluator.lay(number, cut, mode.blocks, &mut laid);
+            }
+            let Some(peak_bytes) = evaluator.fits(&laid, slot, room) else {
+                result.counts.too_large += 1;
+                continue;
+            };
+            result.counts.evaluated += 1;
+            let step_s = evaluator.step_s(&laid, slot);
+            if step_s <= result.leaders.threshold_s() {
+                let plan = Plan {
+                    stage_blocks: cut.clone(),
+                    recompute: mode.recompute(evaluator.problem),
+                    ..evaluator.plan.clone()
+                };
+                result.leaders.offer(Found { step_s, plan, peak_bytes });
+            }
+        }
+    }
+}
+
+/// Blocks of the longest stage.
+fn longest(evaluator: &Evaluator<'_>, cut: &Option<Vec<u64>>) -> u64 {
+    let blocks = evaluator.problem.blocks();
+    let even = blocks.div_ceil(evaluator.plan.stages());
+    cut.as_ref().map_or(even, |cut| cut.iter().copied().max().unwrap_or(even))
+}
+
+/// Every plan of `space` with its time and peak memory, whether it fits or not, one by one, nothing
+/// ruled out: the oracle of [`best`], and what it is measured against.
+pub fn every(problem: &Problem, space: &Space, visit: &mut dyn FnMut(&Found) -> ControlFlow<()>) {
+    let mut evaluator = Evaluator::new(problem, space);
+    for stem in &space.stems {
+        for node in space.nodes(problem, stem) {
+            evaluator.set_node(&node);
+            for &pipeline in &node.pipelines {
+                evaluator.set_grid(pipeline);
+                let m = evaluator.micro_batches;
+                for (schedule, virtual_pipeline) in space.schedules(problem, pipeline, m) {
+                    let fixed = (schedule, virtual_pipeline);
+                    if every_option(&mut evaluator, fixed, visit).is_break() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn every_option(
+    evaluator: &mut Evaluator<'_>,
+    (schedule, virtual_pipeline): (Schedule, u64),
+    visit: &mut dyn FnMut(&Found) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let space = evaluator.space;
+    let (mut ranks, mut bytes) = (Vec::new(), Vec::new());
+    evaluator.plan.schedule = schedule;
+    evaluator.plan.virtual_pipeline = virtual_pipeline;
+    let cuts = evaluator.cuts();
+    let zeros: &[Zero] = &space.zeros;
+    for &zero in zeros {
+        evaluator.plan.zero = zero;
+        for (number, cut) in cuts.iter().enumerate() {
+            for slot in space.modes_for(longest(evaluator, cut)) {
+                let mode = space.modes[slot];
+                evaluator.lay(number, cut, mode.blocks, &mut ranks);
+                let peak_bytes = evaluator.memory(&ranks, slot, &mut bytes);
+                let step_s = evaluator.step_s(&ranks, slot);
+                let plan = Plan {
+                    stage_blocks: cut.clone(),
+                    recompute: mode.recompute(evaluator.problem),
+                    ..evaluator.plan.clone()
+                };
+                visit(&Found { step_s, plan, peak_bytes })?;
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}

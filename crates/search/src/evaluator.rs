@@ -1,0 +1,526 @@
+//! A complete evaluation as an assembly of prices kept by kind of block, pass and rank content.
+//!
+//! A step's time and every rank's memory come from [`engine`]'s and [`plan`]'s own parts; what is
+//! kept here is only which of them are the same. Sketch: a plan of 8 pipeline ranks is 8 look-ups of
+//! five pass times, 8 sums of five products and 8 sums of memory: about a microsecond.
+
+use crate::bound::{pass_bound_s, weights_bound_bytes};
+use crate::contents::{Contents, ties_apart};
+use crate::family::{Family, PriceBook};
+use crate::space::Mode;
+use crate::{Node, Problem, Space};
+use engine::{Passes, Placed, Rules, SegmentTime, bubbles, finish_exchanges, pass_counts, sends};
+use model::{Axis, Collective};
+use plan::{Block, BlockUpdate, FullBlocks, Plan, RankHolds, Zero};
+use program::{During, Schedule, StageMeans};
+use rustc_hash::FxHashMap;
+
+/// Pass times of one rank content under one mode. Seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rates {
+    stamp: u64,
+    forward: f64,
+    backward_input: f64,
+    weight: f64,
+    backward: f64,
+    pair: f64,
+}
+
+/// Memory of one rank content under one mode.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weighed {
+    stamp: u64,
+    holds: RankHolds,
+    gpipe: RankHolds,
+}
+
+/// What recomputation cannot free of one kind of block, per micro-batch. Bytes.
+#[derive(Clone, Copy, Debug)]
+struct Least {
+    kept_tags: f64,
+    kept_whole: f64,
+    at_once: f64,
+}
+
+/// Once-a-step work of one rank content.
+#[derive(Clone, Debug, Default)]
+struct Finished {
+    stamp: u64,
+    exchanges: Vec<(During, f64)>,
+    optimizer_s: f64,
+}
+
+/// What is kept while plans of a problem are evaluated one after another.
+pub(crate) struct Evaluator<'p> {
+    pub problem: &'p Problem,
+    pub space: &'p Space,
+    pub kinds: Vec<(Block, u64)>,
+    pub plan: Plan,
+    pub micro_batches: u64,
+    contents: Contents,
+    cuts: FxHashMap<u64, std::rc::Rc<Vec<Option<Vec<u64>>>>>,
+    option_counts: FxHashMap<(u64, u64), u64>,
+    expert_bounds: FxHashMap<(u64, u64), f64>,
+    book: PriceBook,
+    updates: FxHashMap<[u64; 4], Vec<BlockUpdate>>,
+    family: Family,
+    least: Vec<Least>,
+    node: Node,
+    rules: Rules,
+    boundary_s: f64,
+    /// Gathering and scattering of each kind of block under ZeRO-3, without and with recomputation.
+    sharded: Vec<[SegmentTime; 2]>,
+    rates: [Vec<Vec<Rates>>; 2],
+    weighed: Vec<Vec<Weighed>>,
+    finished: [Vec<Finished>; 4],
+    /// Counts nodes and grids: what carries another number is stale.
+    node_stamp: u64,
+    grid_stamp: u64,
+    means: Vec<StageMeans>,
+    fixed: Vec<f64>,
+    idle: Vec<f64>,
+}
+
+impl<'p> Evaluator<'p> {
+    /// An evaluator of `space`.
+    pub(crate) fn new(problem: &'p Problem, space: &'p Space) -> Self {
+        let slots = space.modes.len() + 1;
+        let stem = crate::Stem { tensor: 1, context: 1, micro_batch: 1, sequence_parallel: false };
+        Self {
+            problem,
+            space,
+            kinds: problem.kinds(),
+            plan: problem.base.clone(),
+            micro_batches: 1,
+            contents: Contents::default(),
+            cuts: FxHashMap::default(),
+            option_counts: FxHashMap::default(),
+            expert_bounds: FxHashMap::default(),
+            book: PriceBook::default(),
+            updates: FxHashMap::default(),
+            family: Family::default(),
+            least: Vec::new(),
+            node: stem.alone(),
+            rules: Rules::new(problem.base.overlap, problem.base.graphs, 1, &problem.machine),
+            boundary_s: 0.0,
+            sharded: Vec::new(),
+            rates: [vec![Vec::new(); slots], vec![Vec::new(); slots]],
+            weighed: vec![Vec::new(); slots],
+            finished: std::array::from_fn(|_| Vec::new()),
+            node_stamp: 0,
+            grid_stamp: 0,
+            means: Vec::new(),
+            fixed: Vec::new(),
+            idle: Vec::new(),
+        }
+    }
+
+    /// Least time of a step over every plan of `node` ([`pass_bound_s`]). Seconds.
+    pub(crate) fn node_bound_s(&mut self, node: &Node) -> f64 {
+        let family = Family::new(self.problem, &self.kinds, node, &mut self.book);
+        let rules = self.rules_of(node.stem.tensor);
+        pass_bound_s(&family.whole(&self.kinds), &rules) * self.passes_per_rank(&node.stem)
+    }
+
+    /// Least memory of some rank over every plan of `stem`: of one block of one micro-batch while it
+    /// runs backward. Bytes.
+    ///
+    /// Proof. [`Evaluator::least_memory`] of that block alone; expert parallelism leaves a rank's
+    /// balanced share of tokens as it is, and expert tensor parallelism only adds to what is saved.
+    pub(crate) fn stem_memory(&self, stem: &crate::Stem) -> f64 {
+        let plan = Space::grid(self.problem, &stem.alone(), 1);
+        let (model, recipe) = (&self.problem.model, &self.problem.recipe);
+        let least = |(block, _): &(Block, u64)| {
+            plan::BlockMemory::of(&plan, model, recipe, self.problem.sequence, block)
+                .least_at_once()
+        };
+        self.kinds.iter().map(least).fold(0.0, f64::max)
+    }
+
+    /// Least time of a step over every plan of `stem`: of the work and exchanges outside the experts
+    /// in the best placement, and the experts' own work on their best grid. Seconds.
+    ///
+    /// Proof. [`pass_bound_s`] of a part of the work. A rank owns its tokens over `tensor · context`
+    /// whatever lies around, so that stems with as many tokens a rank share the experts' part.
+    pub(crate) fn stem_bound_s(&mut self, stem: &crate::Stem) -> f64 {
+        let alone = stem.alone();
+        let placements: Vec<Plan> = std::iter::once((1, false))
+            .chain(self.space.pipelines.iter().map(|&p| (p, true)))
+            .filter(|(p, _)| self.problem.ranks.is_multiple_of(stem.tensor * stem.context * p))
+            .map(|(p, innermost)| {
+                let node = Node { pipeline_innermost: innermost, ..alone.clone() };
+                Space::grid(self.problem, &node, p)
+            })
+            .collect();
+        let outside =
+            Family::outside_experts(self.problem, &self.kinds, &placements, &mut self.book);
+        let experts_s = self.least_experts_s(stem);
+        let rules = self.rules_of(stem.tensor);
+        let bounds = outside.into_iter().map(|mut whole| {
+            whole.cost.seconds += experts_s;
+            pass_bound_s(&whole, &rules)
+        });
+        bounds.fold(f64::INFINITY, f64::min) * self.passes_per_rank(stem)
+    }
+
+    /// Least compute of experts and routing over the expert grids. Seconds.
+    fn least_experts_s(&mut self, stem: &crate::Stem) -> f64 {
+        let key = (stem.micro_batch, stem.tensor * stem.context);
+        if let Some(known) = self.expert_bounds.get(&key) {
+            return *known;
+        }
+        let mut least = f64::INFINITY;
+        for &expert in &self.space.experts {
+            for &expert_tensor in &self.space.expert_tensors {
+                let node = Node { expert, expert_tensor, ..stem.alone() };
+                let plan = Space::grid(self.problem, &node, 1);
+                let experts_s = Family::experts_s(self.problem, &self.kinds, &plan, &mut self.book);
+                least = least.min(experts_s);
+            }
+        }
+        let least = if least.is_finite() { least } else { 0.0 };
+        self.expert_bounds.insert(key, least);
+        least
+    }
+
+    /// Micro-batches that pass a pipeline, over its ranks: `B·tp·cp / (N·micro-batch)`, whatever pp.
+    fn passes_per_rank(&self, stem: &crate::Stem) -> f64 {
+        let shares = (stem.tensor * stem.context) as f64 / stem.micro_batch as f64;
+        self.problem.batch_sequences as f64 * shares / self.problem.ranks as f64
+    }
+
+    fn rules_of(&self, tensor: u64) -> Rules {
+        let base = &self.problem.base;
+        Rules::new(base.overlap, base.graphs, tensor, &self.problem.machine)
+    }
+
+    /// Prices the blocks of `node`.
+    pub(crate) fn set_node(&mut self, node: &Node) {
+        self.node = node.clone();
+        self.node_stamp += 1;
+        self.rules = self.rules_of(node.stem.tensor);
+        self.family = Family::new(self.problem, &self.kinds, node, &mut self.book);
+        self.family.weigh(self.problem, &self.kinds, node);
+        let least = |m: &plan::BlockMemory| {
+            let [kept_tags, kept_whole] = m.least_kept();
+            Least { kept_tags, kept_whole, at_once: m.least_at_once() }
+        };
+        self.least = self.family.memory.iter().map(least).collect();
+    }
+
+    /// Lays the node on `pipeline` ranks.
+    pub(crate) fn set_grid(&mut self, pipeline: u64) {
+        self.grid_stamp += 1;
+        self.plan = Space::grid(self.problem, &self.node, pipeline);
+        self.micro_batches = self.plan.micro_batches(self.problem.batch_sequences).unwrap_or(0);
+        let groups = self.plan.groups();
+        let routing = plan::routing(&self.plan, &self.problem.model);
+        let placed = Placed::new(&groups, routing, self.problem.ranks, &self.problem.machine);
+        let wire = plan::wire(&self.problem.recipe.precision);
+        let shard = self.plan.shard(self.problem.sequence);
+        let bytes = model::boundary_bytes(&self.problem.model, &shard, &wire);
+        self.boundary_s =
+            self.book.exchange(&placed, (Axis::Pipeline, Collective::SendRecv, bytes));
+        self.sharded.clear();
+    }
+
+    fn price_sharding(&mut self) {
+        if !self.sharded.is_empty() {
+            return;
+        }
+        let plan = Plan { zero: Zero::Weights, ..self.plan.clone() };
+        let groups = plan.groups();
+        let routing = plan::routing(&plan, &self.problem.model);
+        let placed = Placed::new(&groups, routing, self.problem.ranks, &self.problem.machine);
+        for (block, _) in &self.kinds {
+            let (model, recipe) = (&self.problem.model, &self.problem.recipe);
+            let gathered = plan::gathered(&plan, model, recipe, block);
+            let traffic = |again_s| {
+                let mut time = SegmentTime::default();
+                time.recompute.cost.seconds = again_s;
+                engine::shard_traffic(&gathered, &placed, &mut time);
+                time.recompute.cost.seconds -= again_s;
+                time
+            };
+            self.sharded.push([traffic(0.0), traffic(1.0)]);
+        }
+    }
+
+    /// The cuts of the plan's stages.
+    pub(crate) fn cuts(&mut self) -> std::rc::Rc<Vec<Option<Vec<u64>>>> {
+        let stages = self.plan.stages();
+        let make = || std::rc::Rc::new(self.space.cuts(self.problem, stages));
+        self.cuts.entry(stages).or_insert_with(make).clone()
+    }
+
+    /// Schedules, cuts and recompute modes together, for `pipeline` ranks and `micro_batches`.
+    pub(crate) fn options(&mut self, pipeline: u64, micro_batches: u64) -> u64 {
+        if let Some(known) = self.option_counts.get(&(pipeline, micro_batches)) {
+            return *known;
+        }
+        let (problem, space) = (self.problem, self.space);
+        let mut all = 0;
+        for (schedule, virtual_pipeline) in space.schedules(problem, pipeline, micro_batches) {
+            let stages = schedule.stages(pipeline, virtual_pipeline);
+            for cut in space.cuts(problem, stages) {
+                let even = problem.blocks().div_ceil(stages);
+                let longest = cut.map_or(even, |cut| cut.into_iter().max().unwrap_or(even));
+                all += space.modes_for(longest).count() as u64;
+            }
+        }
+        self.option_counts.insert((pipeline, micro_batches), all);
+        all
+    }
+
+    /// The contents of each rank, into `ranks`.
+    pub(crate) fn lay(
+        &mut self,
+        cut: usize,
+        blocks: &Option<Vec<u64>>,
+        full: FullBlocks,
+        ranks: &mut Vec<u32>,
+    ) {
+        let kinds = &self.kinds;
+        let laid =
+            self.contents.layout(self.problem, kinds, &mut self.plan, (cut as u32, blocks), full);
+        ranks.clone_from(laid);
+    }
+
+    /// The mode of a slot; the last slot recomputes nothing.
+    fn mode(&self, slot: usize) -> Mode {
+        let none = Mode { tags: 0, blocks: FullBlocks::None };
+        self.space.modes.get(slot).copied().unwrap_or(none)
+    }
+
+    /// The slot that recomputes nothing, whatever the space allows.
+    pub(crate) fn nothing(&self) -> usize {
+        self.space.modes.len()
+    }
+
+    fn rates(&mut self, slot: usize, content: u32) -> Rates {
+        let sharded = usize::from(self.plan.zero == Zero::Weights);
+        let stamp = if sharded == 1 { self.grid_stamp } else { self.node_stamp };
+        let list = &mut self.rates[sharded][slot];
+        if list.len() <= content as usize {
+            list.resize(self.contents.list.len(), Rates::default());
+        }
+        let known = list[content as usize];
+        if known.stamp == stamp {
+            return known;
+        }
+        if sharded == 1 {
+            self.price_sharding();
+        }
+        let tags = self.mode(slot).tags;
+        let of = &self.contents.list[content as usize];
+        let mut mean = SegmentTime::default();
+        for (kind, &(plain, whole)) in of.counts.iter().enumerate() {
+            for (times, full) in [(plain, false), (whole, true)] {
+                if times > 0 {
+                    let mut time = self.family.prices[kind].recomputing(tags, full);
+                    if sharded == 1 {
+                        let again = usize::from(time.recompute.cost.seconds > 0.0);
+                        time.add(&self.sharded[kind][again], 1.0);
+                    }
+                    mean.add(&time, f64::from(times) / of.chunks as f64);
+                }
+            }
+        }
+        let blocks: u32 = of.counts.iter().map(|(plain, whole)| plain + whole).sum();
+        let mut rules = self.rules;
+        rules.shard_slices = (f64::from(blocks) / of.chunks as f64).max(1.0);
+        let passes = Passes::new(&mean, &rules);
+        let rates = Rates {
+            stamp,
+            forward: passes.forward.seconds(),
+            backward_input: passes.backward_input.seconds(),
+            weight: passes.weight.seconds(),
+            backward: passes.backward.seconds(),
+            pair: passes.pair.seconds(),
+        };
+        self.rates[sharded][slot][content as usize] = rates;
+        rates
+    }
+
+    fn weighed(&mut self, slot: usize, content: u32) -> &RankHolds {
+        let list = &mut self.weighed[slot];
+        if list.len() <= content as usize {
+            list.resize(self.contents.list.len(), Weighed::default());
+        }
+        if list[content as usize].stamp != self.node_stamp {
+            let tags = self.mode(slot).tags;
+            let of = &self.contents.list[content as usize];
+            let holds = |memory: &[plan::BlockMemory]| {
+                let mut holds = RankHolds::default();
+                for (kind, &(plain, whole)) in of.counts.iter().enumerate() {
+                    for (times, full) in [(plain, false), (whole, true)] {
+                        if times > 0 {
+                            let part = memory[kind].kept_and_working(tags, full);
+                            holds.add(&memory[kind], part, f64::from(times));
+                        }
+                    }
+                }
+                holds
+            };
+            self.weighed[slot][content as usize] = Weighed {
+                stamp: self.node_stamp,
+                holds: holds(&self.family.memory),
+                gpipe: holds(&self.family.memory_gpipe),
+            };
+        }
+        let weighed = &self.weighed[slot][content as usize];
+        if self.plan.schedule == Schedule::GPipe { &weighed.gpipe } else { &weighed.holds }
+    }
+
+    fn finish(&mut self, content: u32, ties: bool) -> usize {
+        let zero = self.plan.zero as usize;
+        let slot = content as usize * 2 + usize::from(ties);
+        let list = &mut self.finished[zero];
+        if list.len() <= slot {
+            list.resize(self.contents.list.len() * 2, Finished::default());
+        }
+        if list[slot].stamp == self.grid_stamp {
+            return slot;
+        }
+        let (model, recipe) = (&self.problem.model, &self.problem.recipe);
+        let plan = &self.plan;
+        let key = [
+            plan.tensor,
+            plan.expert * plan.expert_tensor,
+            plan.dense_shard(),
+            plan.expert_shard(),
+        ];
+        let kinds = &self.kinds;
+        let updates = self.updates.entry(key).or_insert_with(|| {
+            kinds.iter().map(|(block, _)| BlockUpdate::of(plan, model, recipe, block)).collect()
+        });
+        let mut update = BlockUpdate::default();
+        for (kind, &(plain, whole)) in
+            self.contents.list[content as usize].counts.iter().enumerate()
+        {
+            update.add(&updates[kind], f64::from(plain + whole));
+        }
+        let finish = plan::finish_of(plan, model, recipe, &update, ties);
+        let groups = plan.groups();
+        let routing = plan::routing(plan, model);
+        let placed = Placed::new(&groups, routing, self.problem.ranks, &self.problem.machine);
+        let seconds = finish.exchanges.iter().map(|(during, e)| {
+            (*during, self.book.exchange(&placed, (e.axis, e.operation, e.bytes)))
+        });
+        let of = &self.contents.list[content as usize];
+        let blocks: u32 = of.counts.iter().map(|(plain, whole)| plain + whole).sum();
+        let seconds: Vec<(During, f64)> = seconds.collect();
+        let exchanges = engine::in_buckets(&seconds, f64::from(blocks));
+        let optimizer_s = engine::optimizer_s(&finish, &self.problem.machine);
+        self.finished[zero][slot] = Finished { stamp: self.grid_stamp, exchanges, optimizer_s };
+        slot
+    }
+
+    /// Duration of a step of the plan with rank contents `ranks` and the recompute mode of `slot`:
+    /// [`engine::estimate`]'s, to rounding. Seconds.
+    pub(crate) fn step_s(&mut self, ranks: &[u32], slot: usize) -> f64 {
+        let Plan { schedule, overlap, zero, .. } = self.plan;
+        let (p, m) = (ranks.len() as u64, self.micro_batches);
+        let chunks = schedule.chunks(self.plan.virtual_pipeline);
+        let passes = chunks as f64 * schedule.chunk_share();
+        let ties = ties_apart(self.problem, &self.plan);
+        let (send_s, _) = sends(overlap.pipeline, (p, m), self.boundary_s, passes);
+        let cores = self.rules.cores;
+        self.means.clear();
+        self.fixed.clear();
+        for (r, &content) in ranks.iter().enumerate() {
+            let rates = self.rates(slot, content);
+            let counts = pass_counts((schedule, overlap.expert), (p, chunks, m), r as u64);
+            let busy_s = rates.forward * counts.forward
+                + rates.backward * counts.backward
+                + rates.backward_input * counts.backward_input
+                + rates.weight * counts.weight
+                + rates.pair * counts.pair
+                + send_s;
+            let at = self.finish(content, ties && (r == 0 || r as u64 + 1 == p));
+            let finished = &self.finished[zero as usize][at];
+            let (last, first) = (rates.backward * passes, rates.forward * passes);
+            let (exposed_s, _) = finish_exchanges(&finished.exchanges, cores, last, first);
+            self.fixed.push(busy_s + exposed_s + finished.optimizer_s);
+            self.means.push(StageMeans {
+                forward: first,
+                backward_input: rates.backward_input * passes,
+                weight: rates.weight * passes,
+                pair: rates.pair * passes,
+            });
+        }
+        bubbles(schedule, chunks, self.boundary_s, &self.means, &mut self.idle);
+        self.fixed.iter().zip(&self.idle).map(|(a, b)| a + b).fold(0.0, f64::max)
+    }
+
+    /// Peak memory of every rank, into `bytes`; returns the largest. Bytes.
+    pub(crate) fn memory(&mut self, ranks: &[u32], slot: usize, bytes: &mut Vec<f64>) -> f64 {
+        let Plan { schedule, pipeline, virtual_pipeline, .. } = self.plan;
+        let ties = ties_apart(self.problem, &self.plan);
+        bytes.clear();
+        for (r, &content) in ranks.iter().enumerate() {
+            let mut holds = *self.weighed(slot, content);
+            if ties && r as u64 + 1 == pipeline {
+                holds.add_tied_copy(&self.plan, &self.problem.model);
+            }
+            let alive =
+                schedule.in_flight(pipeline, virtual_pipeline, self.micro_batches, r as u64);
+            bytes.push(holds.peak(&self.plan, &self.problem.recipe, alive).total());
+        }
+        bytes.iter().copied().fold(0.0, f64::max)
+    }
+
+    /// Whether every rank fits in `room`, and if so the largest peak. Bytes.
+    pub(crate) fn fits(&mut self, ranks: &[u32], slot: usize, room: f64) -> Option<f64> {
+        let Plan { schedule, pipeline, virtual_pipeline, .. } = self.plan;
+        let ties = ties_apart(self.problem, &self.plan);
+        let mut most = 0.0_f64;
+        for (r, &content) in ranks.iter().enumerate() {
+            let mut holds = *self.weighed(slot, content);
+            if ties && r as u64 + 1 == pipeline {
+                holds.add_tied_copy(&self.plan, &self.problem.model);
+            }
+            let alive =
+                schedule.in_flight(pipeline, virtual_pipeline, self.micro_batches, r as u64);
+            most = most.max(holds.peak(&self.plan, &self.problem.recipe, alive).total());
+            if most > room {
+                return None;
+            }
+        }
+        Some(most)
+    }
+
+    /// Least that the fullest rank can hold when tensors, or (`whole`) blocks, are recomputed. Bytes.
+    ///
+    /// Proof. A rank with k activations of each of its chunks alive holds k·Σkept + max working over
+    /// its blocks. Recomputed tensors of the block that runs backward are back, so its kept and
+    /// working bytes together are at least all it saves and its gradients, A; with any block b
+    /// that is at least k·Σleast kept + (A_b - least kept_b), since k ≥ 1.
+    pub(crate) fn least_memory(&mut self, ranks: &[u32], whole: bool) -> f64 {
+        let Plan { schedule, pipeline, virtual_pipeline, .. } = self.plan;
+        let nothing = self.nothing();
+        let mut most = 0.0_f64;
+        for (r, &content) in ranks.iter().enumerate() {
+            let mut holds = *self.weighed(nothing, content);
+            let of = &self.contents.list[content as usize];
+            let counts = of.counts.iter().enumerate();
+            (holds.kept, holds.working) = (0.0, 0.0);
+            for (kind, times) in counts.filter(|(_, times)| times.0 + times.1 > 0) {
+                let least = self.least[kind];
+                let kept = if whole { least.kept_whole } else { least.kept_tags };
+                holds.kept += kept * f64::from(times.0 + times.1);
+                holds.working = holds.working.max(least.at_once - kept);
+            }
+            let alive =
+                schedule.in_flight(pipeline, virtual_pipeline, self.micro_batches, r as u64);
+            most = most.max(holds.peak(&self.plan, &self.problem.recipe, alive).total());
+        }
+        most
+    }
+
+    /// Least memory of the weights, gradients and optimizer state of the plan's fullest rank
+    /// ([`weights_bound_bytes`]). Bytes.
+    pub(crate) fn weights_bound(&self) -> f64 {
+        weights_bound_bytes(self.problem, &self.plan, &self.kinds, &self.family.memory)
+    }
+}

@@ -1,0 +1,94 @@
+//! The best plans so far.
+
+use plan::Plan;
+use std::cmp::Ordering;
+
+/// A plan that fits, with its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Duration of a step. Seconds.
+    pub step_s: f64,
+    /// The plan.
+    pub plan: Plan,
+    /// Peak memory of the fullest rank. Bytes.
+    pub peak_bytes: f64,
+}
+
+impl Found {
+    /// Total order: time, then memory, then degrees, then options.
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        let degrees = |p: &Plan| {
+            let tags = plan::tag_bits(&p.recompute.tags);
+            (
+                (p.tensor, p.context, p.pipeline, p.virtual_pipeline, p.expert, p.expert_tensor),
+                (p.micro_batch, p.sequence_parallel, p.zero, p.schedule, p.pipeline_innermost),
+                (tags.count_ones(), tags, blocks(p), p.stage_blocks.clone()),
+            )
+        };
+        self.step_s
+            .total_cmp(&other.step_s)
+            .then_with(|| self.peak_bytes.total_cmp(&other.peak_bytes))
+            .then_with(|| degrees(&self.plan).cmp(&degrees(&other.plan)))
+    }
+
+    /// Whether both are the same layout: degrees and schedule, whatever the options.
+    pub(crate) fn same_layout(&self, other: &Plan) -> bool {
+        let of = |p: &Plan| {
+            let dense = (p.tensor, p.context, p.pipeline, p.virtual_pipeline, p.data);
+            (dense, p.expert, p.expert_tensor, p.schedule)
+        };
+        of(&self.plan) == of(other)
+    }
+}
+
+fn blocks(plan: &Plan) -> u64 {
+    match plan.recompute.blocks {
+        plan::FullBlocks::None => 0,
+        plan::FullBlocks::PerStage(n) => n,
+        plan::FullBlocks::All => u64::MAX,
+    }
+}
+
+/// The best plans, each of another layout (degrees and schedule), best first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Leaders {
+    /// Best first.
+    pub list: Vec<Found>,
+    top: usize,
+}
+
+impl Leaders {
+    /// Keeps the best `top`.
+    pub fn new(top: usize) -> Self {
+        Self { list: Vec::new(), top: top.max(1) }
+    }
+
+    /// The time above which a plan changes nothing. Seconds.
+    pub fn threshold_s(&self) -> f64 {
+        if self.list.len() < self.top {
+            f64::INFINITY
+        } else {
+            self.list.last().map_or(f64::INFINITY, |found| found.step_s)
+        }
+    }
+
+    /// Keeps `found` if it is among the best.
+    pub fn offer(&mut self, found: Found) {
+        if let Some(at) = self.list.iter().position(|known| known.same_layout(&found.plan)) {
+            if found.order(&self.list[at]).is_ge() {
+                return;
+            }
+            self.list.remove(at);
+        }
+        let at = self.list.partition_point(|known| known.order(&found).is_lt());
+        self.list.insert(at, found);
+        self.list.truncate(self.top);
+    }
+
+    /// Keeps the best of both.
+    pub fn merge(&mut self, other: &Self) {
+        for found in &other.list {
+            self.offer(found.clone());
+        }
+    }
+}

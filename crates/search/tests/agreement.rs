@@ -1,0 +1,239 @@
+//! The search against the whole space, and its evaluation against the estimate of the same plan.
+
+use catalog::Recipe;
+use model::{Architecture, Attention, Ffn, Layer, Mlp, Norm, Residual};
+use plan::{Layout, Plan, Shape, Zero};
+use program::{Overlap, Schedule};
+use rand_core::Rng;
+use rand_pcg::Pcg64Mcg;
+use search::{Found, Leaders, Limits, Options, Problem, Space, best, every};
+use std::ops::ControlFlow;
+
+/// A generator of small questions: model, cluster, batch, memory, limits.
+struct Dice(Pcg64Mcg);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self(Pcg64Mcg::new(u128::from(seed) << 1 | 1))
+    }
+
+    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[(self.0.next_u64() % of.len() as u64) as usize].clone()
+    }
+
+    fn flip(&mut self) -> bool {
+        self.pick(&[false, true])
+    }
+}
+
+fn attention(dice: &mut Dice) -> Attention {
+    let (heads, head_dim) = (dice.pick(&[4, 8]), 64);
+    if dice.flip() {
+        Attention::Grouped {
+            heads,
+            kv_heads: 2,
+            head_dim,
+            window: dice.pick(&[None, Some(512)]),
+            qkv_bias: false,
+            out_bias: false,
+            qk_norm: false,
+            sinks: false,
+        }
+    } else {
+        Attention::Latent {
+            heads,
+            q_rank: 256,
+            kv_rank: 128,
+            nope_dim: head_dim,
+            rope_dim: 32,
+            v_dim: head_dim,
+            indexer: None,
+        }
+    }
+}
+
+fn model(dice: &mut Dice) -> Architecture {
+    let mlp = |width| Mlp { width, gated: true, bias: false };
+    let attention = attention(dice);
+    let dense = Layer { attention, ffn: Ffn::Dense(mlp(2048)) };
+    let routed = Ffn::Moe {
+        expert: mlp(512),
+        experts: 8,
+        topk: 2,
+        shared_width: dice.pick(&[0, 512]),
+        router_bias: false,
+        hash_routed: false,
+        group_limit: None,
+    };
+    let routed = Layer { attention, ffn: routed };
+    let count = dice.pick(&[3_usize, 4, 6]);
+    let (first, rest) = if dice.flip() { (dense, routed) } else { (dense, dense) };
+    let mut layers = vec![rest; count];
+    layers[0] = first;
+    Architecture {
+        name: "small".into(),
+        model_type: "small".into(),
+        hidden: 1024,
+        vocab: 32_000,
+        tied_embedding: dice.flip(),
+        learned_positions: 0,
+        max_positions: 8192,
+        norm: Norm { bias: false, sandwich: false },
+        residual: Residual::Plain,
+        layers,
+        mtp: if dice.flip() { vec![rest] } else { Vec::new() },
+    }
+}
+
+fn problem(dice: &mut Dice) -> Problem {
+    let id = dice.pick(&["dgx-h100", "hgx-h800-infiniband", "atlas-950-superpod", "gb200-nvl72"]);
+    let cluster = catalog::cluster(id).expect("a shipped cluster");
+    let mut recipe: Recipe = catalog::recipe("deepseek-v3").expect("a shipped recipe");
+    if dice.flip() {
+        recipe = catalog::recipe("deepseek-v4-pro").expect("a shipped recipe");
+    }
+    let machine = engine::Machine::new(cluster, recipe.precision).expect("a calibrated chip");
+    let mut flag = || dice.flip();
+    let overlap = Overlap {
+        gradient_reduce: flag(),
+        parameter_gather: flag(),
+        expert: flag(),
+        tensor: flag(),
+        context: flag(),
+        pipeline: flag(),
+    };
+    let base = Plan {
+        tensor: 1,
+        context: 1,
+        pipeline: 1,
+        virtual_pipeline: 1,
+        data: 1,
+        expert: 1,
+        expert_tensor: 1,
+        expert_data: 1,
+        sequence_parallel: false,
+        zero: Zero::None,
+        shard_group: None,
+        micro_batch: 1,
+        schedule: Schedule::OneFOneB,
+        recompute: plan::Recompute {
+            blocks: plan::FullBlocks::None,
+            tags: Vec::new(),
+            early_stop: dice.flip(),
+        },
+        overlap,
+        graphs: dice.flip(),
+        unfused_attention: false,
+        adapters: None,
+        fused_loss: dice.flip(),
+        deduplicated_dispatch: dice.flip(),
+        pipeline_innermost: false,
+        stage_blocks: None,
+    };
+    Problem {
+        model: model(dice),
+        recipe,
+        machine,
+        ranks: dice.pick(&[2, 4, 8]),
+        sequence: 4096,
+        batch_sequences: dice.pick(&[8, 12]),
+        base,
+        memory_bytes: dice.pick(&[2e9, 4e9, 8e9, 80e9]),
+    }
+}
+
+/// Limits that keep the exhaustive search small.
+fn limits(dice: &mut Dice) -> Limits {
+    let recompute = |tags: &[model::Tag], blocks| plan::Recompute {
+        blocks,
+        tags: tags.to_vec(),
+        early_stop: false,
+    };
+    let some = |dice: &mut Dice, list: &[u64]| if dice.flip() { Some(list.to_vec()) } else { None };
+    Limits {
+        tensor: some(dice, &[1, 2]),
+        context: Some(vec![1, 2]),
+        expert_tensor: Some(vec![1]),
+        micro_batch: Some(vec![1, 2]),
+        sequence_parallel: if dice.flip() { Some(vec![true]) } else { None },
+        pipeline_innermost: if dice.flip() { Some(vec![false]) } else { None },
+        virtual_pipeline: some(dice, &[1, 2]),
+        recompute: Some(vec![
+            recompute(&[], plan::FullBlocks::None),
+            recompute(&[model::Tag::Norm, model::Tag::Activation], plan::FullBlocks::None),
+            recompute(&[], plan::FullBlocks::PerStage(1)),
+            recompute(&[], plan::FullBlocks::All),
+        ]),
+        ..Limits::default()
+    }
+}
+
+fn estimate(problem: &Problem, found: &Found) -> (f64, f64) {
+    let (plan, model, recipe) = (&found.plan, &problem.model, &problem.recipe);
+    let illegal =
+        plan::violations(plan, model, problem.ranks, problem.batch_sequences, problem.sequence);
+    assert!(illegal.is_empty(), "{plan:?}: {illegal:?}");
+    let shape = Shape::new(plan, model, problem.batch_sequences, problem.sequence).expect("legal");
+    let layout = Layout::new(plan, model);
+    let program = plan::lower(plan, model, recipe, &layout, &shape);
+    let step_s = engine::estimate(&program, &problem.machine).step_s;
+    let peak = (0..plan.pipeline)
+        .map(|rank| plan::memory(plan, model, recipe, &layout, &shape, rank).total())
+        .fold(0.0, f64::max);
+    (step_s, peak)
+}
+
+/// The assembly is the estimate: time and memory of random plans, to rounding.
+#[test]
+fn an_evaluation_is_the_estimate_of_its_plan() {
+    let mut compared = 0;
+    for seed in 0..40 {
+        let mut dice = Dice::new(seed);
+        let problem = problem(&mut dice);
+        let space = Space::new(&problem, &Limits::default());
+        every(&problem, &space, &mut |found| {
+            if dice.0.next_u64() % 997 == 0 {
+                let (step_s, peak_bytes) = estimate(&problem, found);
+                let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+                assert!(close(found.step_s, step_s), "seed {seed}: {step_s} of {found:?}");
+                assert!(close(found.peak_bytes, peak_bytes), "seed {seed}: {found:?}");
+                compared += 1;
+                if compared % 20 == 0 {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    assert!(compared >= 400, "only {compared} plans compared");
+}
+
+/// Nothing the bounds rule out was among the best.
+#[test]
+fn branch_and_bound_finds_what_exhaustive_search_finds() {
+    let (mut with_answer, mut plans) = (0, 0_u64);
+    for seed in 1000..1200 {
+        let mut dice = Dice::new(seed);
+        let problem = problem(&mut dice);
+        let limits = limits(&mut dice);
+        let space = Space::new(&problem, &limits);
+        let (mut all, mut met) = (Leaders::new(5), 0);
+        every(&problem, &space, &mut |found| {
+            met += 1;
+            if found.peak_bytes <= problem.memory_bytes {
+                all.offer(found.clone());
+            }
+            ControlFlow::Continue(())
+        });
+        let go_on = &mut |_: &_| ControlFlow::Continue(());
+        let findings = best(&problem, &space, &Options::default(), go_on);
+        assert_eq!(findings.leaders, all.list, "seed {seed}");
+        assert_eq!(findings.counts.space, met, "seed {seed}");
+        assert_eq!(findings.counts.settled(), met, "seed {seed}");
+        assert!(!findings.cut_short && findings.gap() == 0.0);
+        with_answer += usize::from(!findings.leaders.is_empty());
+        plans += met;
+    }
+    assert!(with_answer > 120, "{with_answer} of 200 questions have an answer");
+    assert!(plans > 100_000, "{plans} plans in all");
+}
