@@ -96,6 +96,8 @@ pub(super) struct Node {
     /// Flows that run, by stream.
     pub flowing: [i32; STREAMS],
     pub posted: [Option<(Comm, Owner)>; STREAMS],
+    /// What waits for a stream to be free, by stream.
+    pub queued: [VecDeque<(Comm, Owner)>; STREAMS],
     pub meetings: [u32; 6],
     pub sends: VecDeque<(u32, Wants, u32, u32)>,
     pub items: VecDeque<StepItem>,
@@ -154,6 +156,7 @@ impl Node {
             compute: Compute::default(),
             flowing: [0; STREAMS],
             posted: [None; STREAMS],
+            queued: Default::default(),
             meetings: [0; 6],
             sends: VecDeque::new(),
             items: VecDeque::with_capacity(steps.len()),

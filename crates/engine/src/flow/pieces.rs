@@ -133,6 +133,9 @@ impl Pieces {
             .map(|class| {
                 let chunks: Vec<Chunk> =
                     class.chunks.iter().map(|c| chunk(c, &prices, &traffic)).collect();
+                let blocks: u64 = class.chunks.iter().flatten().map(|(_, times)| times).sum();
+                let shard_slices = (blocks as f64 / chunks.len() as f64).max(1.0);
+                let rules = Rules { shard_slices, ..rules };
                 class_pieces(class, &chunks, &rules, &placed, machine)
             })
             .collect();
@@ -167,33 +170,28 @@ fn capacity(placed: &Placed<'_>, classes: &[ClassPieces], boundary: &Comm) -> [f
     capacity
 }
 
-/// Traffic of every segment: forward, recomputation, input gradients.
-fn segment_traffic(program: &Program, placed: &Placed<'_>) -> Vec<[[Comm; 4]; 3]> {
+/// Bytes of every segment into every level, by stream: forward, recomputation, input gradients.
+/// Durations are the price's; only what competes for ports is found here.
+fn segment_traffic(program: &Program, placed: &Placed<'_>) -> Vec<[[Levels; 4]; 3]> {
     let exchanges: Vec<_> = program
         .exchanges
         .iter()
         .map(|e| {
-            let one = |operation, bytes| {
-                (placed.seconds(e.axis, operation, bytes), placed.traffic(e.axis, operation, bytes))
-            };
-            (comm_axis(e.axis), one(e.forward, e.forward_bytes), one(e.backward, e.backward_bytes))
+            let forward = placed.traffic(e.axis, e.forward, e.forward_bytes);
+            let backward = placed.traffic(e.axis, e.backward, e.backward_bytes);
+            (comm_axis(e.axis), forward, backward)
         })
         .collect();
     let of_segment = |segment: &program::Segment| {
-        let mut all = [[Comm::default(); 4]; 3];
-        for comms in &mut all {
-            for (stream, comm) in comms.iter_mut().enumerate() {
-                comm.stream = stream;
-            }
-        }
+        let mut all = [[[0.0; MAX_LEVELS]; 4]; 3];
         for step in &segment.steps {
             let StepRef::Exchange { exchange, recomputed } = *step else { continue };
             let (Some(axis), forward, backward) = exchanges[exchange as usize] else { continue };
-            all[0][axis as usize].add(forward.0, forward.1, 1.0);
+            add(&mut all[0][axis as usize], &forward, 1.0);
             if recomputed {
-                all[1][axis as usize].add(forward.0, forward.1, 1.0);
+                add(&mut all[1][axis as usize], &forward, 1.0);
             }
-            all[2][axis as usize].add(backward.0, backward.1, 1.0);
+            add(&mut all[2][axis as usize], &backward, 1.0);
         }
         gathers(&segment.gathered, placed, &mut all);
         all
@@ -201,24 +199,32 @@ fn segment_traffic(program: &Program, placed: &Placed<'_>) -> Vec<[[Comm; 4]; 3]
     program.segments.iter().map(of_segment).collect()
 }
 
-fn gathers(gathered: &Gathered, placed: &Placed<'_>, all: &mut [[Comm; 4]; 3]) {
+/// Bytes into each level.
+type Levels = [f64; MAX_LEVELS];
+
+fn add(sum: &mut Levels, bytes: &Levels, times: f64) {
+    for (mine, theirs) in sum.iter_mut().zip(bytes) {
+        *mine += theirs * times;
+    }
+}
+
+/// Gathers before each pass (before recomputation too, where the price has one) and scatters after.
+fn gathers(gathered: &Gathered, placed: &Placed<'_>, all: &mut [[Levels; 4]; 3]) {
     let shard = CommAxis::Shard as usize;
     for (axis, weights, gradients) in [
         (Axis::Data, gathered.dense_bytes, gathered.dense_gradient_bytes),
         (Axis::ExpertData, gathered.expert_bytes, gathered.expert_gradient_bytes),
     ] {
-        let gather = Collective::AllGather;
-        let scatter = Collective::ReduceScatter;
-        for (pass, operation, bytes) in
-            [(0, gather, weights), (2, gather, weights), (2, scatter, gradients)]
-        {
-            let seconds = placed.seconds(axis, operation, bytes);
-            all[pass][shard].add(seconds, placed.traffic(axis, operation, bytes), 1.0);
+        let gather = placed.traffic(axis, Collective::AllGather, weights);
+        for pass in all.iter_mut() {
+            add(&mut pass[shard], &gather, 1.0);
         }
+        let scatter = placed.traffic(axis, Collective::ReduceScatter, gradients);
+        add(&mut all[2][shard], &scatter, 1.0);
     }
 }
 
-fn chunk(segments: &[(u32, u64)], prices: &Prices, traffic: &[[[Comm; 4]; 3]]) -> Chunk {
+fn chunk(segments: &[(u32, u64)], prices: &Prices, traffic: &[[[Levels; 4]; 3]]) -> Chunk {
     let mut all: Chunk = Default::default();
     for (_, comms) in &mut all {
         for (stream, comm) in comms.iter_mut().enumerate() {
@@ -228,14 +234,16 @@ fn chunk(segments: &[(u32, u64)], prices: &Prices, traffic: &[[[Comm; 4]; 3]]) -
     for &(segment, times) in segments {
         let (segment, times) = (segment as usize, times as f64);
         let t = &prices.segments[segment];
-        for (sum, pass) in
-            all.iter_mut().zip([&t.forward, &t.recompute, &t.backward_input, &t.weight])
-        {
+        let priced = [&t.forward, &t.recompute, &t.backward_input, &t.weight];
+        for (sum, pass) in all.iter_mut().zip(priced) {
             sum.0.add(pass, times);
         }
-        for (sum, comms) in all.iter_mut().zip(&traffic[segment]) {
-            for (mine, theirs) in sum.1.iter_mut().zip(comms) {
-                mine.add(theirs.seconds, theirs.bytes, times);
+        for ((sum, bytes), priced) in all.iter_mut().zip(&traffic[segment]).zip(priced) {
+            for ((mine, bytes), &seconds) in sum.1.iter_mut().zip(bytes).zip(&priced.comm) {
+                // Traffic that takes no time is not there.
+                if seconds > 0.0 {
+                    mine.add(seconds, *bytes, times);
+                }
             }
         }
     }
@@ -305,20 +313,19 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, paired: bool) -> Piec
     let overlap = &rules.overlap;
     // The first slice of a tensor exchange has no product before it to run behind.
     let first = if overlap.tensor { 1.0 / rules.tensor_slices } else { 1.0 };
-    let mut alone = vec![tensor.part(first)];
-    let mut behind = |comm: Comm, allowed: bool| {
-        if allowed {
-            piece.beside.push(comm);
-        } else {
-            alone.push(comm);
-        }
-    };
-    behind(expert, overlap.expert && paired);
-    behind(shard, overlap.parameter_gather);
+    // Nor has the first gather of a pass, or the last scatter; it goes before the others of its stream.
+    let shard_first = if overlap.parameter_gather { 1.0 / rules.shard_slices } else { 1.0 };
+    let mut alone = vec![shard.part(shard_first), tensor.part(first)];
+    if overlap.expert && paired {
+        piece.beside.push(expert);
+    } else {
+        alone.push(expert);
+    }
     let context_beside = overlap.context.then_some(context);
     if context_beside.is_none() {
         alone.push(context);
     }
+    piece.beside.push(shard.part(1.0 - shard_first));
     piece.beside.retain(|c| c.seconds > 0.0);
     let stretches =
         alone.into_iter().map(|comm| Stretch { comm: Some(comm), ..Stretch::default() });

@@ -264,15 +264,15 @@ impl<'a> Loop<'a> {
             let at = self.now + picoseconds(piece.host_s);
             self.push(at, Event::Launched(node as u32));
         }
+        if self.nodes[node].is_last_weight(&pass) {
+            self.queue_last(node);
+        }
+        self.begin_stretch(node);
         let load = self.lines[self.nodes[node].line].load;
         for comm in &piece.beside {
             self.nodes[node].beside += 1;
             self.post(node, loaded(comm, load), Owner::Beside);
         }
-        if self.nodes[node].is_last_weight(&pass) {
-            self.queue_last(node);
-        }
-        self.begin_stretch(node);
         true
     }
 
@@ -414,6 +414,10 @@ impl<'a> Loop<'a> {
         };
         let at = self.nodes[node].meetings[which] as usize;
         self.nodes[node].settle(self.now);
+        if self.nodes[node].posted[comm.stream].is_some() {
+            self.nodes[node].queued[comm.stream].push_back((comm, owner));
+            return;
+        }
         self.nodes[node].posted[comm.stream] = Some((comm, owner));
         let meeting = &mut self.meetings[at];
         meeting.arrived += 1;
@@ -483,6 +487,11 @@ impl<'a> Loop<'a> {
                     }
                     self.next_item(member as usize);
                 }
+            }
+            if let Some((comm, owner)) =
+                self.nodes[member as usize].queued[ended.stream].pop_front()
+            {
+                self.post(member as usize, comm, owner);
             }
             self.awake.push_back(member);
         }
