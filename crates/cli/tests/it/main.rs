@@ -2,6 +2,7 @@
 
 mod answers;
 mod bad;
+mod launch;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -48,8 +48,8 @@ impl Framework {
     /// The program and the version whose argument names are known here.
     pub fn version(self) -> &'static str {
         match self {
-            Self::Megatron => "Megatron-LM, arguments of megatron-core 0.19.2",
-            Self::MindSpeed => "MindSpeed-LLM, arguments of commits 015ce048 and 501538c6",
+            Self::Megatron => "Megatron-LM as in megatron-core 0.19.2",
+            Self::MindSpeed => "MindSpeed-LLM at commits 015ce048 and 501538c6",
             Self::TorchTitan => "torchtitan 0.3.0",
         }
     }

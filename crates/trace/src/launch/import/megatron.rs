@@ -14,7 +14,10 @@ struct Degrees {
     context: u64,
     pipeline: u64,
     virtual_pipeline: u64,
+    /// Blocks, empty ones among them.
     layers: u64,
+    /// Places of the empty ones, ascending.
+    noops: Vec<u64>,
 }
 
 /// The draft of a line; `None` if what is wrong leaves nothing to go on with.
@@ -22,7 +25,8 @@ struct Degrees {
 /// Defaults are the program's own, as its parser documents them.
 pub(super) fn read(a: &mut Arguments<'_>, framework: Framework, ranks: u64) -> Option<Draft> {
     let layers = a.required("--num-layers");
-    let d = degrees(a, layers);
+    let noops = noops(a, layers);
+    let d = degrees(a, layers, noops);
     let used = d.tensor.saturating_mul(d.context).saturating_mul(d.pipeline);
     if ranks > 1 && !ranks.is_multiple_of(used) {
         let message =
@@ -58,7 +62,7 @@ pub(super) fn read(a: &mut Arguments<'_>, framework: Framework, ranks: u64) -> O
     recompute(a, &mut draft, framework);
     overlap(a, &mut draft, framework, &d);
     kernels(a, &mut draft, framework, &d);
-    if let Some(config) = shape::read(a, layers, sequence) {
+    if let Some(config) = shape::read(a, layers, &d.noops, sequence) {
         draft.model = Model::Config(config);
     }
     a.problems.0.iter().all(|p| p.severity != diagnostic::Severity::Error).then_some(draft)
@@ -68,7 +72,27 @@ fn or_one(a: &mut Arguments<'_>, name: &str) -> u64 {
     if a.has(name) { a.count(name).unwrap_or(1) } else { 1 }
 }
 
-fn degrees(a: &mut Arguments<'_>, layers: u64) -> Degrees {
+/// MindSpeed-LLM's empty blocks, which pad a model to what every stage shares.
+fn noops(a: &mut Arguments<'_>, layers: u64) -> Vec<u64> {
+    let name = "--noop-layers";
+    if !a.has(name) {
+        return Vec::new();
+    }
+    let text = a.word(name).unwrap_or_default();
+    let read: Option<Vec<u64>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    let mut places = read.unwrap_or_default();
+    places.sort_unstable();
+    places.dedup();
+    let inside = places.last().is_some_and(|last| *last < layers);
+    if !inside || places.len() as u64 >= layers {
+        let message = format!("`{}` are no places among {layers} blocks", short(&text));
+        a.blame(name, message, Some("`61,62,63` of 64"));
+        return Vec::new();
+    }
+    places
+}
+
+fn degrees(a: &mut Arguments<'_>, layers: u64, noops: Vec<u64>) -> Degrees {
     let pipeline = or_one(a, "--pipeline-model-parallel-size");
     let mut virtual_pipeline = or_one(a, "--num-virtual-stages-per-pipeline-rank");
     if a.has("--num-layers-per-virtual-pipeline-stage") {
@@ -90,6 +114,7 @@ fn degrees(a: &mut Arguments<'_>, layers: u64) -> Degrees {
         pipeline,
         virtual_pipeline,
         layers,
+        noops,
     }
 }
 
@@ -243,7 +268,7 @@ fn cut(
         a.blame("--num-layers", message, Some("at most 100,000 of each"));
         return None;
     }
-    let total = d.layers + prediction;
+    let total = d.layers + prediction - d.noops.len() as u64;
     let counts = if a.has("--pipeline-model-parallel-layout") {
         let text = a.word("--pipeline-model-parallel-layout")?;
         match layout::read(&text) {
@@ -307,6 +332,13 @@ fn default_cut(
             return None;
         };
         counts[at] = less;
+    }
+    let mut end = 0;
+    let padded = counts.clone();
+    for (count, whole) in counts.iter_mut().zip(padded) {
+        let inside = |n: &&u64| (end..end + whole).contains(*n);
+        *count -= d.noops.iter().filter(inside).count() as u64;
+        end += whole;
     }
     *counts.last_mut()? += prediction;
     Some(counts)

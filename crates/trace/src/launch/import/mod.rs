@@ -65,13 +65,8 @@ pub fn import(wanted: &Wanted<'_>) -> Result<Imported, Diagnostics> {
     if let Some(entries) = torchtitan::file(file, wanted.text)? {
         let mut arguments = Arguments::of(file, entries);
         let draft = torchtitan::read(&mut arguments, wanted.chips.unwrap_or(1));
-        let Some(chips) = wanted.chips else {
-            let message = "a configuration file does not say how many ranks run it";
-            let problem = Diagnostic::error("launch::ranks", message).hint("add `--chips`");
-            arguments.problems.push(problem);
-            return Err(arguments.problems);
-        };
-        return finish(wanted, Framework::TorchTitan, arguments, draft, chips);
+        let unsaid = "a configuration file does not say how many ranks run it";
+        return finish(wanted, Framework::TorchTitan, arguments, draft, wanted.chips.ok_or(unsaid));
     }
     let commands = words::commands(file, wanted.text)?;
     let command = chosen(file, &commands)?;
@@ -83,17 +78,7 @@ pub fn import(wanted: &Wanted<'_>) -> Result<Imported, Diagnostics> {
         Framework::TorchTitan => torchtitan::read(&mut arguments, chips.unwrap_or(1)),
         _ => megatron::read(&mut arguments, framework, chips.unwrap_or(1)),
     };
-    let Some(chips) = chips else {
-        let message = "nothing says how many ranks run this";
-        let hint = "`torchrun --nnodes .. --nproc-per-node ..` in the line, or `--chips`";
-        let unsaid = arguments.problems.0.iter().all(|p| p.code != "launch::ranks");
-        if unsaid {
-            let problem = Diagnostic::error("launch::ranks", message).hint(hint);
-            arguments.problems.push(problem);
-        }
-        return Err(arguments.problems);
-    };
-    finish(wanted, framework, arguments, draft, chips)
+    finish(wanted, framework, arguments, draft, chips.ok_or("nothing says how many ranks run this"))
 }
 
 /// The command that trains: the last with a Python script or module, or of bare arguments.
@@ -170,7 +155,7 @@ fn ranks(file: &str, launcher: &[Word], arguments: &mut Arguments<'_>) -> Option
 }
 
 /// Arguments that change the model or its layout in ways that no scenario expresses.
-const REFUSED: [(&str, &str); 17] = [
+const REFUSED: [(&str, &str); 16] = [
     ("--use-checkpoint-args", "the model is described by a checkpoint"),
     ("--yaml-cfg", "the arguments are in another file"),
     ("--config-yaml", "the arguments are in another file"),
@@ -182,7 +167,6 @@ const REFUSED: [(&str, &str); 17] = [
     ("--encoder-num-layers", "the model has an encoder"),
     ("--decoder-num-layers", "the model has an encoder"),
     ("--retro-add-retriever", "the model retrieves"),
-    ("--noop-layers", "empty blocks pad the model"),
     ("--tp-2d", "tensor parallelism in two dimensions"),
     ("--use-nd-matmul", "tensor parallelism in several dimensions"),
     ("--model-parallel-size", "replaced by `--tensor-model-parallel-size`"),
@@ -213,10 +197,17 @@ fn finish(
     framework: Framework,
     mut arguments: Arguments<'_>,
     draft: Option<Draft>,
-    chips: u64,
+    chips: Result<u64, &str>,
 ) -> Result<Imported, Diagnostics> {
     let ignored = leftover(&mut arguments, framework);
-    let Some(draft) = draft.filter(|_| !arguments.problems.has_errors()) else {
+    let told = arguments.problems.0.iter().any(|p| p.code == "launch::ranks");
+    if let Err(unsaid) = chips
+        && !told
+    {
+        let hint = "`torchrun --nnodes .. --nproc-per-node ..` in the line, or `--chips`";
+        arguments.problems.push(Diagnostic::error("launch::ranks", unsaid).hint(hint));
+    }
+    let (Some(draft), Ok(chips), false) = (draft, chips, arguments.problems.has_errors()) else {
         return Err(arguments.problems);
     };
     let folder = wanted.folder.trim_end_matches('/');

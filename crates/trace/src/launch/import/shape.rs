@@ -33,14 +33,16 @@ struct Moe {
 
 /// The configuration; `None` where a problem was found.
 ///
-/// `sequence` stands in for positions that the line does not limit.
+/// `noops` are places of empty blocks among `layers`; `sequence` stands in for positions that the line
+/// does not limit.
 pub(super) fn read(
     a: &mut Arguments<'_>,
     layers: u64,
+    noops: &[u64],
     sequence: u64,
 ) -> Option<Map<String, Value>> {
     let before = a.problems.0.len();
-    let shape = shape(a, layers);
+    let shape = shape(a, layers, noops);
     let mut config = Map::new();
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
     put("hidden_size", json!(shape.hidden));
@@ -68,7 +70,7 @@ pub(super) fn read(
     a.problems.0[before..].iter().all(clean).then_some(config)
 }
 
-fn shape(a: &mut Arguments<'_>, layers: u64) -> Shape {
+fn shape(a: &mut Arguments<'_>, layers: u64, noops: &[u64]) -> Shape {
     let hidden = a.required("--hidden-size");
     let heads = a.required("--num-attention-heads");
     let ffn = "--ffn-hidden-size";
@@ -84,8 +86,9 @@ fn shape(a: &mut Arguments<'_>, layers: u64) -> Shape {
     let new = "--mtp-num-layers";
     let mtp = if a.has(new) { new } else { "--num-nextn-predict-layers" };
     let mtp = if a.has(mtp) { a.number(mtp).unwrap_or(0) } else { 0 };
+    let dense_width = width.unwrap_or_else(|| hidden.saturating_mul(4));
     Shape {
-        layers,
+        layers: layers - noops.len() as u64,
         hidden,
         heads,
         width,
@@ -97,15 +100,11 @@ fn shape(a: &mut Arguments<'_>, layers: u64) -> Shape {
         layer_norm: norm.is_none_or(|w| w == "LayerNorm"),
         qk_norm: a.flag("--qk-layernorm"),
         mtp,
-        moe: if a.has("--num-experts") {
-            moe(a, layers, width.unwrap_or(4 * hidden))
-        } else {
-            None
-        },
+        moe: if a.has("--num-experts") { moe(a, layers, noops, dense_width) } else { None },
     }
 }
 
-fn moe(a: &mut Arguments<'_>, layers: u64, dense_width: u64) -> Option<Moe> {
+fn moe(a: &mut Arguments<'_>, layers: u64, noops: &[u64], dense_width: u64) -> Option<Moe> {
     let experts = a.required("--num-experts");
     let topk = if a.has("--moe-router-topk") { a.count("--moe-router-topk")? } else { 2 };
     let (new, old) = ("--moe-ffn-hidden-size", "--moe-intermediate-size");
@@ -126,7 +125,10 @@ fn moe(a: &mut Arguments<'_>, layers: u64, dense_width: u64) -> Option<Moe> {
     };
     let _ = a.has("--moe-router-score-function");
     let scored_bias = a.flag("--moe-router-enable-expert-bias");
-    let routed = routed(a, layers)?;
+    let mut routed = routed(a, layers)?;
+    for place in noops.iter().rev() {
+        routed.remove(*place as usize);
+    }
     Some(Moe { experts, topk, width, shared, scored_bias, routed })
 }
 
@@ -206,7 +208,7 @@ fn latent_family(a: &mut Arguments<'_>, shape: &Shape, config: &mut Map<String, 
     put("qk_rope_head_dim", json!(rope));
     put("v_head_dim", json!(or(a, "--v-head-dim", 128)));
     put("first_k_dense_replace", json!(first));
-    put("intermediate_size", json!(shape.width.unwrap_or(4 * shape.hidden)));
+    put("intermediate_size", json!(shape.width.unwrap_or(shape.hidden.saturating_mul(4))));
     put("moe_intermediate_size", json!(moe.width));
     put("n_routed_experts", json!(moe.experts));
     put("n_shared_experts", json!(moe.shared / moe.width.max(1)));
@@ -244,7 +246,7 @@ fn grouped_family(a: &mut Arguments<'_>, shape: &Shape, config: &mut Map<String,
     let sinks =
         a.has("--softmax-type") && a.word("--softmax-type").is_some_and(|w| w == "learnable");
     let window = window(a, shape.layers);
-    let width = shape.width.unwrap_or(4 * shape.hidden);
+    let width = shape.width.unwrap_or(shape.hidden.saturating_mul(4));
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
     put("num_key_value_heads", json!(kv.unwrap_or(shape.heads)));
     put("head_dim", json!(head_dim));
@@ -269,7 +271,7 @@ fn dense_family(
         a.blame("--mtp-num-layers", message, None);
     }
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
-    let width = shape.width.unwrap_or(4 * shape.hidden);
+    let width = shape.width.unwrap_or(shape.hidden.saturating_mul(4));
     let kind = match (shape.gated, shape.learned) {
         (false, true) => "gpt2",
         (false, false) => "nemotron",

@@ -1,0 +1,68 @@
+//! Launch lines out and in, through the binary.
+
+use crate::run;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// A folder of this test's own, empty.
+fn folder(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("a folder");
+    path
+}
+
+#[test]
+fn a_launch_line_goes_out_and_comes_back() {
+    let folder = folder("launch-round");
+    let set = ["--set", "plan.zero=1"];
+    let out = ["plan", "launch", "llama-3.1-405b-on-h100", "--launch", "megatron"];
+    let line = run(&folder, &[&out[..], &set[..]].concat());
+    assert!(line.status.success());
+    fs::write(folder.join("run.sh"), &line.stdout).expect("written");
+    let import = ["plan", "import", "run.sh", "--cluster", "llama3-h100-roce", "-o", "back"];
+    let back = run(&folder, &import);
+    assert!(back.status.success(), "{}", String::from_utf8_lossy(&back.stderr));
+    let again = run(&folder, &import);
+    assert_eq!(again.status.code(), Some(2), "files are not replaced unasked");
+    let forced = run(&folder, &[&import[..], &["--force"][..]].concat());
+    assert!(forced.status.success());
+    let step = |scenario: &str, set: &[&str]| {
+        let words = [&["rehearse", scenario, "--format", "json"][..], set].concat();
+        let output = run(&folder, &words);
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        value["stages"][0]["step_s"]["value"].as_f64().expect("a number")
+    };
+    // The same plan on the same machine takes the same time.
+    let own = step("llama-3.1-405b-on-h100", &set);
+    assert_eq!(step("back/scenario.toml", &[]), own);
+}
+
+fn piped(bytes: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_supernode"))
+        .args(["plan", "import", "-", "--cluster", "dgx-h100", "-o", "nowhere"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // A reader that refuses early may be gone before all is written.
+    let _ = child.stdin.take().expect("a pipe").write_all(bytes);
+    child.wait_with_output().expect("an end")
+}
+
+#[test]
+fn hostile_lines_are_refused_in_short() {
+    let long = "pretrain_gpt.py --x ".repeat(500_000);
+    let flags = format!("pretrain_gpt.py {}", "--num-layers 4 ".repeat(20_000));
+    let lines: [&[u8]; 5] =
+        [b"", b"\xff\xfe--num-layers 4", long.as_bytes(), flags.as_bytes(), b"--\n--\n--=\n="];
+    for line in lines {
+        let output = piped(line);
+        assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout.is_empty());
+        assert!(output.stderr.len() < 20_000, "{} bytes of complaint", output.stderr.len());
+    }
+}
