@@ -89,14 +89,17 @@ pub(crate) fn gantt(timeline: &Timeline, (from, to): (u64, u64), lanes: bool) ->
     let every = timeline.classes.len().div_ceil(most).max(1);
     let mut kinds = Vec::new();
     for class in timeline.classes.iter().step_by(every) {
-        let mut shown: Vec<Lane> = class.spans.iter().map(|s| s.lane).collect();
+        let within = class.spans.iter().filter(|s| s.end_ps > from && s.start_ps < to);
+        let mut shown: Vec<Lane> = within.map(|s| s.lane).collect();
         shown.sort_unstable();
         shown.dedup();
+        let mut first = true;
         for lane in shown.into_iter().filter(|l| lanes || *l == Lane::Compute) {
             let name = if lanes { lane.word() } else { class.label.as_str() };
             let mut row = Row::new(name, "").bar(from as f64 * 1e-12, to as f64 * 1e-12, IDLE);
-            if lanes && lane == Lane::Compute {
+            if lanes && first {
                 row.group = Some(class.label.clone());
+                first = false;
             }
             row.marks.extend(bars(class, lane, (from, to), &mut kinds));
             rows.rows.push(row);

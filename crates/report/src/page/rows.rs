@@ -154,7 +154,7 @@ impl Rows {
         let height = self.height_px;
         let mut out = format!("<svg height=\"{height}\" aria-hidden=\"true\">");
         if self.tick.is_some() {
-            for at in self.scale.ticks(4) {
+            for at in self.scale.ticks(5) {
                 out.push_str(&self.vertical(at, "grid"));
             }
         }
@@ -174,8 +174,10 @@ impl Rows {
         match mark {
             Mark::Bar { from, to, colour, title, inside } => {
                 let (low, high) = (place(from.min(*to)), place(from.max(*to)));
+                // What is written on is cut from its neighbours.
+                let cut = if inside.is_empty() { "" } else { " cut" };
                 let mut out = format!(
-                    "<rect class=\"{}\" x=\"{}\" width=\"{}\" y=\"1\" height=\"{}\"",
+                    "<rect class=\"{}{cut}\" x=\"{}\" width=\"{}\" y=\"1\" height=\"{}\"",
                     fill(*colour),
                     percent(low),
                     percent(high - low),
@@ -216,7 +218,7 @@ impl Rows {
     fn axis(&self) -> String {
         let mut labels: Vec<(f64, String, &str)> = Vec::new();
         if let Some(tick) = self.tick {
-            labels.extend(self.scale.ticks(4).into_iter().map(|at| (at, tick(at), "")));
+            labels.extend(self.scale.ticks(5).into_iter().map(|at| (at, tick(at), "")));
         }
         let named = self.limits.iter().filter(|(_, name)| !name.is_empty());
         let limits: Vec<_> = named.map(|(at, name)| (*at, name.clone(), "ink")).collect();
