@@ -4,6 +4,7 @@
 //! schema name, a version, the hash of its inputs and units in its keys; HTML ([`page`]) shows the
 //! JSON's numbers with pictures.
 
+mod algorithm_sheet;
 mod campaign;
 mod catalog_page;
 mod fabric_page;
@@ -20,6 +21,7 @@ mod table;
 mod trace_page;
 mod validation;
 
+pub use algorithm_sheet::AlgorithmRun;
 pub use campaign::{CampaignAnswer, campaign_json, campaign_page, campaign_text};
 pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_show_json};
 pub use fabric_page::{

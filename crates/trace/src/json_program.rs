@@ -112,8 +112,8 @@ pub fn read(file: &str, text: &str) -> Result<TraceProgram, Diagnostics> {
         }
         Ok(spans.iter().flat_map(|[first, last]| *first..=*last).collect())
     };
-    // Together the groups of a program hold at most this many members.
-    let mut room = 16 * MOST_RANKS;
+    // Together the groups of a program hold at most this many members: a few of every rank.
+    let mut room = 16 * raw.ranks;
     let mut groups = BTreeMap::new();
     for (name, spans) in &raw.groups {
         let members = members(spans)?;

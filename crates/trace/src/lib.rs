@@ -10,6 +10,8 @@ pub mod chrome;
 pub mod experts;
 pub mod json_program;
 pub mod launch;
+pub mod msccl;
+mod msccl_proof;
 pub mod perfetto;
 mod place;
 mod price;

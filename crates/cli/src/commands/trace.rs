@@ -26,7 +26,8 @@ enum TraceCommand {
 
 #[derive(Args, Debug)]
 struct Input {
-    /// Chakra files, one a rank (`name.%d.et` stands for all), or one `.json` program
+    /// Chakra files, one a rank (`name.%d.et` stands for all), one `.json` program, or (to run) one
+    /// `.xml` collective of MSCCL
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     /// Members of process groups: a JSON object of lists of ranks
@@ -58,6 +59,9 @@ struct Run {
     /// Bandwidth of a chip's memory, for the same: `3 TB/s`
     #[arg(long, value_name = "RATE")]
     memory: Option<String>,
+    /// Size of an `.xml` collective by nccl-tests' convention: `1 GiB`
+    #[arg(long, value_name = "SIZE")]
+    bytes: Option<String>,
     /// Write what ran when: `.pftrace` for Perfetto, `.json` for Chrome's trace viewer
     #[arg(long, value_name = "FILE")]
     trace: Option<String>,
@@ -213,7 +217,35 @@ fn machine(run: &Run, ranks: u64) -> Result<(OnNetwork, String), Failure> {
     Ok((OnNetwork { network, schemes, flop_per_s, memory_bytes_per_s }, name))
 }
 
+/// Runs a collective of MSCCL.
+fn run_algorithm(args: &Run, path: &str) -> Answer {
+    let text = read_text(path)?;
+    let algorithm = trace::msccl::read(path, &text).map_err(|p| failure(p, path, &text))?;
+    let Some(bytes) = quantity("--bytes", args.bytes.as_ref(), Unit::Byte)? else {
+        let problem = Diagnostic::error("cli::option", "a collective needs its size");
+        return Err(problem.hint("add --bytes, for example `--bytes 1GiB`").into());
+    };
+    if args.trace.is_some() || args.format == PageFormat::Html {
+        let text = "a collective's run has no page and no trace";
+        return Err(Diagnostic::error("cli::option", text).into());
+    }
+    let (machine, network) = machine(args, u64::from(algorithm.ranks))?;
+    let time_ps = algorithm.run(&machine.network, bytes).map_err(plain)?;
+    let run = report::AlgorithmRun { algorithm: &algorithm, network: &network, bytes, time_ps };
+    let text = match args.format {
+        PageFormat::Json => json(&run.json(&stamp("supernode.collective-run/1", &text))),
+        _ => run.text(),
+    };
+    let wrong = matches!(algorithm.prove(), Some(Err(_)));
+    deliver(Done { text, notes: String::new(), yes: !wrong }, args.output.as_deref())
+}
+
 fn run_program(args: &Run) -> Answer {
+    if let [path] = args.input.files.as_slice()
+        && path.ends_with(".xml")
+    {
+        return run_algorithm(args, path);
+    }
     let (program, text) = program(&args.input)?;
     let (machine, network) = machine(args, program.ranks)?;
     let timeline = trace::run(&program, &machine).map_err(plain)?;

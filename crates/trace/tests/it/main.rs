@@ -1,4 +1,6 @@
 //! Formats out and back in.
 
 mod captured;
+mod fuzz;
+mod msccl;
 mod perfetto;
