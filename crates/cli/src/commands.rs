@@ -7,7 +7,7 @@ pub mod launch;
 pub mod trace;
 
 use crate::args::{Catalog, CatalogCommand, Engine, Format, Model, PageFormat, Rehearse, Validate};
-use crate::output::{Done, Failure, deliver, write_file};
+use crate::output::{Done, Failure, deliver, ends_in, write_file};
 use catalog::Kind;
 use diagnostic::{Diagnostic, nearest};
 use engine::Rehearsal;
@@ -220,7 +220,7 @@ pub fn validate(args: &Validate) -> Answer {
 
 /// Writes a timeline in the format that the file's name asks for; a note that it was.
 fn write_timeline(path: &str, timeline: &engine::Timeline) -> Result<String, Failure> {
-    if path.ends_with(".json") {
+    if ends_in(path, "json") {
         write_file(path, ::trace::chrome::write(timeline).to_string().as_bytes())?;
     } else {
         write_file(path, &::trace::perfetto::write(timeline))?;

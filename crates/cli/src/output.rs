@@ -35,6 +35,11 @@ pub fn deliver(done: Done, file: Option<&str>) -> Result<Done, Failure> {
     Ok(Done { text: String::new(), notes: format!("{}wrote `{file}`\n", done.notes), ..done })
 }
 
+/// Whether a file's name ends in `.ending`, in whatever case.
+pub fn ends_in(file: &str, ending: &str) -> bool {
+    std::path::Path::new(file).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
+}
+
 /// Writes a whole file.
 pub fn write_file(file: &str, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(file, bytes).map_err(|e| {

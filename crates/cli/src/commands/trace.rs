@@ -2,7 +2,7 @@
 
 use super::{Answer, json, stamp};
 use crate::args::PageFormat;
-use crate::output::{Done, Failure, deliver, write_file};
+use crate::output::{Done, Failure, deliver, ends_in, write_file};
 use clap::{Args, Subcommand};
 use diagnostic::{Diagnostic, Diagnostics};
 use fabric::Network;
@@ -152,7 +152,7 @@ fn program(input: &Input) -> Result<(TraceProgram, String), Failure> {
         groups = trace::chakra::groups(path, &text).map_err(|p| failure(p, path, &text))?;
     }
     if let [path] = input.files.as_slice()
-        && path.ends_with(".json")
+        && ends_in(path, "json")
     {
         let text = read_text(path)?;
         let program =
@@ -242,7 +242,7 @@ fn run_algorithm(args: &Run, path: &str) -> Answer {
 
 fn run_program(args: &Run) -> Answer {
     if let [path] = args.input.files.as_slice()
-        && path.ends_with(".xml")
+        && ends_in(path, "xml")
     {
         return run_algorithm(args, path);
     }
@@ -266,7 +266,7 @@ fn run_program(args: &Run) -> Answer {
 
 fn convert_program(args: &Convert) -> Answer {
     let (program, _) = program(&args.input)?;
-    let written = if args.output.ends_with(".json") {
+    let written = if ends_in(&args.output, "json") {
         write_file(&args.output, trace::json_program::write(&program).as_bytes())?;
         1
     } else if let Some((before, after)) = args.output.split_once("%d") {
