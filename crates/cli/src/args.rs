@@ -22,17 +22,23 @@ pub enum Command {
     Catalog(Catalog),
     /// Collectives on a pod or an ad-hoc network; what a topology is like
     Fabric(crate::commands::fabric::Fabric),
-    /// Questions about a plan
-    Plan {
-        #[command(subcommand)]
-        command: PlanCommand,
-    },
+    /// The best plan for a scenario, why, and the questions about plans
+    Plan(PlanQuestion),
     /// The whole run: days, failures, energy and money as distributions
     Campaign(crate::commands::campaign::CampaignArgs),
     /// Replay published training steps and print the errors
     Validate(Validate),
     /// Programs captured elsewhere: Chakra traces in and out, run on a machine
     Trace(crate::commands::trace::Trace),
+}
+
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct PlanQuestion {
+    #[command(subcommand)]
+    pub command: Option<PlanCommand>,
+    #[command(flatten)]
+    pub search: crate::commands::plan::PlanArgs,
 }
 
 #[derive(Debug, Subcommand)]

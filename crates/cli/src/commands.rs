@@ -4,15 +4,18 @@ pub mod campaign;
 pub mod fabric;
 pub mod flow;
 pub mod launch;
+pub mod plan;
+pub mod plan_save;
+pub mod plan_search;
 pub mod trace;
 
 use crate::args::{Catalog, CatalogCommand, Engine, Format, Model, PageFormat, Rehearse, Validate};
 use crate::output::{Done, Failure, deliver, ends_in, write_file};
 use catalog::Kind;
-use diagnostic::{Diagnostic, nearest};
+use diagnostic::{Diagnostic, Diagnostics, nearest};
 use engine::Rehearsal;
 use report::Stamp;
-use scenario::Loaded;
+use scenario::{Loaded, Opened, ReadFile};
 use std::cell::RefCell;
 
 type Answer = Result<Done, Failure>;
@@ -89,6 +92,21 @@ type Texts = Vec<(String, String)>;
 
 /// The scenario of that id or path with `--set` changes, and every text read for it.
 fn with_texts(scenario: &str, set: &[(String, String)]) -> Result<(Loaded, Texts), Failure> {
+    reading(scenario, set, scenario::load)
+}
+
+/// The same for the planner, whose plan may be open.
+fn opened(scenario: &str, set: &[(String, String)]) -> Result<(Opened, Texts), Failure> {
+    reading(scenario, set, scenario::open)
+}
+
+type Loader<T> = fn(&str, &str, &[(String, String)], &ReadFile<'_>) -> Result<T, Diagnostics>;
+
+fn reading<T>(
+    scenario: &str,
+    set: &[(String, String)],
+    load: Loader<T>,
+) -> Result<(T, Texts), Failure> {
     let (name, text) = scenario_text(scenario)?;
     // Files a scenario names are kept for the messages about them.
     let read = RefCell::new(Vec::new());
@@ -98,7 +116,7 @@ fn with_texts(scenario: &str, set: &[(String, String)]) -> Result<(Loaded, Texts
         read.borrow_mut().push((path.to_owned(), text.clone()));
         Ok(text)
     };
-    let result = scenario::load(&name, &text, set, &read_file);
+    let result = load(&name, &text, set, &read_file);
     let mut texts = read.into_inner();
     texts.extend(scenario::edited(&name, &text, set));
     texts.push((name, text));

@@ -12,11 +12,13 @@
 
 mod campaign_table;
 mod load;
+mod open;
 mod overrides;
 mod plan_table;
 
 pub use campaign_table::{Campaign, CheckpointMode, Evaluation, Ramp};
 pub use load::{Loaded, ReadFile, edited, load};
+pub use open::{Opened, open};
 
 use catalog::{Cluster, Recipe};
 use model::Architecture;

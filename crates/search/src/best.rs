@@ -2,14 +2,19 @@
 
 use crate::bound::{ROUNDING, recompute_only_adds};
 use crate::evaluator::Evaluator;
-use crate::leaders::{Found, Leaders};
-use crate::{Node, Problem, Space, Stem};
+use crate::leaders::{Found, Leaders, NearMisses};
+use crate::space::Mode;
+use crate::{NearMiss, Node, Problem, Space, Stem};
 use plan::{Plan, Zero};
 use program::Schedule;
 use std::ops::ControlFlow;
 
 /// Stems worked on between two looks at the leaders.
-const ROUND: usize = 8;
+const ROUND: usize = 16;
+
+/// Memory, over what there is, up to which a plan that does not fit is still priced: what would be
+/// faster with a little more room is part of the answer.
+const NEAR: f64 = 1.25;
 
 /// How the search is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +101,8 @@ pub struct Findings {
     pub bound_s: f64,
     /// Whether it was cut short.
     pub cut_short: bool,
+    /// Of the plans priced that would beat the best but do not fit, the one that lacks least memory.
+    pub near_miss: Option<NearMiss>,
 }
 
 impl Findings {
@@ -109,6 +116,7 @@ impl Findings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StemResult {
     leaders: Leaders,
+    near: NearMisses,
     counts: Counts,
 }
 
@@ -123,6 +131,7 @@ pub struct Search<'p> {
     stems: Vec<(f64, Stem)>,
     next: usize,
     leaders: Leaders,
+    near: NearMisses,
     counts: Counts,
 }
 
@@ -157,7 +166,7 @@ impl<'p> Search<'p> {
             }
         }
         stems.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
-        Self { problem, space, stems, next: 0, leaders, counts }
+        Self { problem, space, stems, next: 0, leaders, near: NearMisses::default(), counts }
     }
 
     /// The stems to work on now, empty when all is settled.
@@ -169,7 +178,11 @@ impl<'p> Search<'p> {
     /// Settles one stem of the round. Needs nothing of the other stems.
     pub fn settle(&self, evaluator: &mut Worker<'p>, (bound_s, stem): &(f64, Stem)) -> StemResult {
         let evaluator = &mut evaluator.0;
-        let mut result = StemResult { leaders: self.leaders.clone(), counts: Counts::default() };
+        let mut result = StemResult {
+            leaders: self.leaders.clone(),
+            near: self.near.clone(),
+            counts: Counts::default(),
+        };
         let nodes = self.space.nodes(self.problem, stem);
         if hopeless(*bound_s, &result.leaders) {
             let plans: u64 = nodes.iter().map(|node| count(evaluator, node)).sum();
@@ -201,6 +214,7 @@ impl<'p> Search<'p> {
     pub fn absorb(&mut self, results: &[StemResult]) {
         for result in results {
             self.leaders.merge(&result.leaders);
+            self.near.merge(&result.near);
             self.counts.add(&result.counts);
         }
         self.next += results.len();
@@ -224,7 +238,9 @@ impl<'p> Search<'p> {
 
     /// Ends the search.
     pub fn finish(self) -> Findings {
+        let best_s = self.leaders.list.first().map_or(f64::INFINITY, |found| found.step_s);
         Findings {
+            near_miss: self.near.nearest(best_s).cloned(),
             bound_s: self.bound_s(),
             cut_short: self.next < self.stems.len(),
             leaders: self.leaders.list,
@@ -331,10 +347,15 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
             } else {
                 evaluator.lay(number, cut, mode.blocks, &mut laid);
             }
-            let Some(peak_bytes) = evaluator.fits(&laid, slot, room) else {
+            let Some(peak_bytes) = evaluator.fits(&laid, slot, NEAR * room) else {
                 result.counts.too_large += 1;
                 continue;
             };
+            if peak_bytes > room {
+                result.counts.too_large += 1;
+                miss(evaluator, (&laid, slot), (cut, mode), peak_bytes, result);
+                continue;
+            }
             result.counts.evaluated += 1;
             let step_s = evaluator.step_s(&laid, slot);
             if step_s <= result.leaders.threshold_s() {
@@ -346,6 +367,29 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
                 result.leaders.offer(Found { step_s, plan, peak_bytes });
             }
         }
+    }
+}
+
+/// Notes a plan that does not fit if it would beat the best.
+fn miss(
+    evaluator: &mut Evaluator<'_>,
+    (ranks, slot): (&[u32], usize),
+    (cut, mode): (&Option<Vec<u64>>, Mode),
+    peak_bytes: f64,
+    result: &mut StemResult,
+) {
+    let best_s = result.leaders.list.first().map_or(f64::INFINITY, |found| found.step_s);
+    if !result.near.wants(best_s, peak_bytes) {
+        return;
+    }
+    let step_s = evaluator.step_s(ranks, slot);
+    if step_s < best_s && result.near.wants(step_s, peak_bytes) {
+        let plan = Plan {
+            stage_blocks: cut.clone(),
+            recompute: mode.recompute(evaluator.problem),
+            ..evaluator.plan.clone()
+        };
+        result.near.offer(NearMiss { step_s, plan, peak_bytes });
     }
 }
 

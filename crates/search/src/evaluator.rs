@@ -58,7 +58,7 @@ pub(crate) struct Evaluator<'p> {
     pub plan: Plan,
     pub micro_batches: u64,
     contents: Contents,
-    cuts: FxHashMap<u64, std::rc::Rc<Vec<Option<Vec<u64>>>>>,
+    cuts: FxHashMap<u64, std::sync::Arc<Vec<Option<Vec<u64>>>>>,
     option_counts: FxHashMap<(u64, u64), u64>,
     expert_bounds: FxHashMap<(u64, u64), f64>,
     book: PriceBook,
@@ -247,9 +247,9 @@ impl<'p> Evaluator<'p> {
     }
 
     /// The cuts of the plan's stages.
-    pub(crate) fn cuts(&mut self) -> std::rc::Rc<Vec<Option<Vec<u64>>>> {
+    pub(crate) fn cuts(&mut self) -> std::sync::Arc<Vec<Option<Vec<u64>>>> {
         let stages = self.plan.stages();
-        let make = || std::rc::Rc::new(self.space.cuts(self.problem, stages));
+        let make = || std::sync::Arc::new(self.space.cuts(self.problem, stages));
         self.cuts.entry(stages).or_insert_with(make).clone()
     }
 

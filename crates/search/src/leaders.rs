@@ -92,3 +92,36 @@ impl Leaders {
         }
     }
 }
+
+/// A plan that would be fast but does not fit.
+pub type NearMiss = Found;
+
+/// Plans that do not fit, none both slower and larger than another; by memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct NearMisses(Vec<NearMiss>);
+
+impl NearMisses {
+    /// Whether a plan of `peak_bytes` and `step_s` adds to them.
+    pub(crate) fn wants(&self, step_s: f64, peak_bytes: f64) -> bool {
+        !self.0.iter().any(|known| known.step_s <= step_s && known.peak_bytes <= peak_bytes)
+    }
+
+    pub(crate) fn offer(&mut self, found: NearMiss) {
+        if self.wants(found.step_s, found.peak_bytes) {
+            self.0.retain(|k| k.step_s < found.step_s || k.peak_bytes < found.peak_bytes);
+            let at = self.0.partition_point(|known| known.peak_bytes < found.peak_bytes);
+            self.0.insert(at, found);
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for found in &other.0 {
+            self.offer(found.clone());
+        }
+    }
+
+    /// The one that lacks least memory of those faster than `step_s`.
+    pub(crate) fn nearest(&self, step_s: f64) -> Option<&NearMiss> {
+        self.0.iter().find(|known| known.step_s < step_s)
+    }
+}

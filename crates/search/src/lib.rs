@@ -11,12 +11,16 @@ mod best;
 mod bound;
 mod contents;
 mod evaluator;
+mod explain;
 mod family;
+mod fix;
 mod leaders;
 mod problem;
 mod space;
 
 pub use best::{Counts, Findings, Options, Progress, Search, StemResult, Worker, best, every};
-pub use leaders::{Found, Leaders};
+pub use explain::{Leader, Neighbour, Verdict, leader, neighbours};
+pub use fix::KEYS;
+pub use leaders::{Found, Leaders, NearMiss};
 pub use problem::Problem;
 pub use space::{Limits, Node, Space, Stem};

@@ -1,0 +1,379 @@
+//! `supernode plan SCENARIO`: the best plan, why, and what it was chosen from.
+
+use crate::args::{DEFAULT, Format, pair};
+use crate::commands::campaign::Progress;
+use crate::commands::plan_save::saved;
+use crate::commands::plan_search::{Run, relaxations};
+use crate::commands::{Answer, json, opened, stamp};
+use crate::output::{Done, Failure, write_file};
+use clap::{Args, ValueEnum};
+use diagnostic::Diagnostic;
+use engine::FlowOptions;
+use report::PlanAnswer;
+use scenario::{Opened, Scenario};
+use search::{Findings, Leader, Limits, Problem, Space};
+use std::time::{Duration, Instant};
+use units::{Figure, Unit, parse_quantity};
+
+/// Shares of memory left free in the table of speed against guard.
+const GUARDS: [f64; 7] = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4];
+
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command")]
+pub struct PlanArgs {
+    /// A scenario file, or the id of a shipped one. A complete `[plan]` is the plan to compare with;
+    /// one with keys missing or lists (`pipeline = [4, 8]`) narrows the search
+    #[arg(default_value = DEFAULT)]
+    pub scenario: String,
+    /// Change a key of the scenario: `--set chips=4096`
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// Allow a key only these values: `--fix plan.pipeline=4,8,16`
+    #[arg(long = "fix", value_name = "KEY=VALUES", value_parser = pair)]
+    pub fix: Vec<(String, String)>,
+    /// Only what a training program offers
+    #[arg(long, value_enum)]
+    pub framework: Option<PlanFramework>,
+    /// How many of the best to show, each of another layout
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub top: u16,
+    /// Share of each rank's memory to leave free
+    #[arg(long, default_value = "0.1")]
+    pub guard: f64,
+    /// What is best
+    #[arg(long, value_enum, default_value = "tokens")]
+    pub objective: Objective,
+    /// Numbers of chips to choose from, instead of the scenario's
+    #[arg(long, value_name = "CHIPS", value_delimiter = ',')]
+    pub chips: Vec<u64>,
+    /// For `--objective chips`: days for all the recipe's tokens at this length
+    #[arg(long, value_name = "DAYS")]
+    pub deadline: Option<f64>,
+    /// The fastest plan under several guards
+    #[arg(long)]
+    pub pareto: bool,
+    /// Stop after so long and print what remains unproven: `--budget 10s`
+    #[arg(long, value_name = "TIME")]
+    pub budget: Option<String>,
+    /// Threads; without: one a core. The answer does not depend on it
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Do not run the best plans in the event engine
+    #[arg(long)]
+    pub no_flow: bool,
+    /// Write a scenario with the best plan
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+    /// Progress on standard error
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanFramework {
+    /// Megatron-LM: 1F1B, plain or interleaved; replicated or sharded optimizer
+    Megatron,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Objective {
+    /// Tokens a second
+    Tokens,
+    /// Rental of the chips a token
+    Cost,
+    /// Energy of the chips a token
+    Energy,
+    /// Tokens a second with every uncertain figure at its slow end
+    WorstCase,
+    /// Fewest chips that meet `--deadline`
+    Chips,
+}
+
+impl Objective {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens a second",
+            Self::Cost => "rental a token",
+            Self::Energy => "energy a token",
+            Self::WorstCase => "tokens a second in the worst case",
+            Self::Chips => "fewest chips",
+        }
+    }
+}
+
+pub fn plan(args: &PlanArgs) -> Answer {
+    let begun = Instant::now();
+    let (opened, texts) = opened(&args.scenario, &args.set)?;
+    let limits = limits(args, &opened)?;
+    let failure = |problems| Failure { problems, texts: texts.clone() };
+    let scenario = &opened.loaded.scenario;
+    if !(0.0..1.0).contains(&args.guard) {
+        let message = format!("a guard of {} leaves no memory or is negative", args.guard);
+        let hint = "a share of 0 or more and less than 1: `--guard 0.1`";
+        return Err(Diagnostic::error("cli::guard", message).hint(hint).into());
+    }
+    let mut problem = Problem::new(scenario, args.guard).map_err(failure)?;
+    if let Some(list) = &limits.recompute {
+        problem.base.recompute.early_stop = list.iter().any(|r| r.early_stop);
+    }
+    let run = Run { top: usize::from(args.top), until: until(args, begun)?, args };
+    let counts = chip_counts(args, scenario)?;
+    let chosen = choose(args, scenario, problem, &limits, &run, &counts)?;
+    finish(args, &opened, &limits, &run, &chosen)
+}
+
+/// The question that was answered best, with its answer.
+struct Chosen {
+    problem: Problem,
+    findings: Findings,
+    /// The objective for every number of chips asked: chips, value, unit.
+    chips: Vec<(u64, Option<f64>, &'static str)>,
+}
+
+fn limits(args: &PlanArgs, opened: &Opened) -> Result<Limits, Failure> {
+    let mut limits = match args.framework {
+        Some(PlanFramework::Megatron) => Limits::megatron(),
+        None => Limits::default(),
+    };
+    let mut problems = diagnostic::Diagnostics::default();
+    for (key, values) in &opened.fixed {
+        if let Err(problem) = limits.fix(key, values) {
+            problems.push(problem);
+        }
+    }
+    for (key, values) in &args.fix {
+        let values: Vec<String> = values.split(',').map(str::to_owned).collect();
+        if let Err(problem) = limits.fix(key, &values) {
+            problems.push(problem);
+        }
+    }
+    let result = problems.into_result(limits);
+    result.map_err(|problems| Failure { problems, texts: Vec::new() })
+}
+
+fn until(args: &PlanArgs, begun: Instant) -> Result<Option<Instant>, Failure> {
+    let Some(text) = &args.budget else { return Ok(None) };
+    let seconds = parse_quantity(text, Unit::Second).ok().filter(|s| (0.0..1e7).contains(s));
+    let Some(seconds) = seconds else {
+        let message = format!("`{text}` is no time");
+        let hint = "write `--budget 10s`";
+        return Err(Diagnostic::error("cli::budget", message).hint(hint).into());
+    };
+    Ok(Some(begun + Duration::from_secs_f64(seconds)))
+}
+
+/// The numbers of chips to search.
+fn chip_counts(args: &PlanArgs, scenario: &Scenario) -> Result<Vec<u64>, Failure> {
+    if args.objective == Objective::Chips && (args.chips.is_empty() || args.deadline.is_none()) {
+        let message = "the fewest chips of which numbers, for which deadline?";
+        let hint = "add `--chips 2048,4096,8192 --deadline 60`";
+        return Err(Diagnostic::error("cli::objective", message).hint(hint).into());
+    }
+    if args.chips.is_empty() {
+        return Ok(vec![scenario.ranks]);
+    }
+    let most = scenario.cluster.chips;
+    if let Some(wrong) = args.chips.iter().find(|&&chips| chips == 0 || chips > most) {
+        let message = format!("{wrong} chips asked for, `{}` has {most}", scenario.cluster.id);
+        return Err(Diagnostic::error("scenario::chips", message).into());
+    }
+    let mut counts = args.chips.clone();
+    counts.sort_unstable();
+    counts.dedup();
+    Ok(counts)
+}
+
+fn choose(
+    args: &PlanArgs,
+    scenario: &Scenario,
+    mut problem: Problem,
+    limits: &Limits,
+    run: &Run<'_>,
+    counts: &[u64],
+) -> Result<Chosen, Failure> {
+    let rate = rate(args.objective, scenario)?;
+    if args.objective == Objective::WorstCase {
+        slow_down(&mut problem, limits, run)?;
+    }
+    let mut best: Option<Chosen> = None;
+    let mut best_score = f64::INFINITY;
+    let mut chips = Vec::new();
+    for &ranks in counts {
+        let problem = Problem { ranks, ..problem.clone() };
+        let findings = run.best(&problem, &Space::new(&problem, limits))?;
+        let step_s = findings.leaders.first().map(|found| found.step_s);
+        let (value, unit, score) = scored(args, scenario, &problem, step_s, rate);
+        chips.push((ranks, value, unit));
+        let better = score < best_score || best.is_none();
+        if better {
+            best_score = score;
+            best = Some(Chosen { problem, findings, chips: Vec::new() });
+        }
+        if args.objective == Objective::Chips && score.is_finite() {
+            break;
+        }
+    }
+    if counts.len() < 2 {
+        chips.clear();
+    }
+    best.map(|chosen| Chosen { chips, ..chosen })
+        .ok_or_else(|| Diagnostic::error("cli::chips", "no number of chips to search").into())
+}
+
+/// What a chip costs an hour or draws, for objectives that need it. USD/h, or watts.
+fn rate(objective: Objective, scenario: &Scenario) -> Result<f64, Failure> {
+    let chip = &scenario.cluster.chip;
+    let (figure, key, what): (&Option<Figure>, _, _) = match objective {
+        Objective::Cost => (&chip.rental, "rental", "cost"),
+        Objective::Energy => (&chip.power, "power", "energy"),
+        _ => return Ok(0.0),
+    };
+    let Some(figure) = figure else {
+        let message = format!("`{key}` of {} is not known: no {what} without it", chip.name);
+        let hint = format!("add `{key}` to catalog/chips/{}.toml, with its source", chip.id);
+        return Err(Diagnostic::error("catalog::missing-figure", message).hint(hint).into());
+    };
+    let overhead = match objective {
+        Objective::Energy => scenario.cluster.overhead_power.as_ref().map_or(0.0, |f| f.value),
+        _ => 0.0,
+    };
+    Ok(figure.value + overhead)
+}
+
+/// An objective's value with its unit, and the same as a score of which less is better.
+fn scored(
+    args: &PlanArgs,
+    scenario: &Scenario,
+    problem: &Problem,
+    step_s: Option<f64>,
+    rate: f64,
+) -> (Option<f64>, &'static str, f64) {
+    let (tokens, ranks) = (problem.batch_tokens(), problem.ranks as f64);
+    let value = |step_s: f64| match args.objective {
+        Objective::Tokens | Objective::WorstCase => tokens / step_s,
+        Objective::Cost => ranks * rate * step_s / 3600.0 / tokens,
+        Objective::Energy => ranks * rate * step_s / tokens,
+        Objective::Chips => scenario.recipe.tokens.value / tokens * step_s / 86_400.0,
+    };
+    let value = step_s.map(value);
+    let (unit, score) = match args.objective {
+        Objective::Tokens | Objective::WorstCase => ("token/s", value.map(|v| -v)),
+        Objective::Cost => ("USD/token", value),
+        Objective::Energy => ("J/token", value),
+        Objective::Chips => {
+            let deadline = args.deadline.unwrap_or(0.0);
+            ("days", value.filter(|&days| days <= deadline).map(|_| ranks))
+        }
+    };
+    (value, unit, score.unwrap_or(f64::INFINITY))
+}
+
+/// Sets every uncertain figure that moves one of the best plans to the end that makes it slower.
+fn slow_down(problem: &mut Problem, limits: &Limits, run: &Run<'_>) -> Result<(), Failure> {
+    let findings = run.best(problem, &Space::new(problem, limits))?;
+    let leaders = findings.leaders.iter().filter_map(|f| search::leader(problem, &f.plan));
+    let mut ends: Vec<(String, f64)> = Vec::new();
+    for leader in leaders {
+        for driver in engine::drivers(&leader.program, &problem.machine) {
+            let low = driver.step_at_low_s > driver.step_at_high_s;
+            let end = if low { driver.figure.low } else { driver.figure.high };
+            if !ends.iter().any(|(path, _)| *path == driver.path) {
+                ends.push((driver.path, end));
+            }
+        }
+    }
+    for (path, figure) in problem.machine.figures_mut() {
+        if let Some((_, end)) = ends.iter().find(|(known, _)| *known == path) {
+            figure.value = *end;
+        }
+    }
+    Ok(())
+}
+
+fn finish(
+    args: &PlanArgs,
+    opened: &Opened,
+    limits: &Limits,
+    run: &Run<'_>,
+    chosen: &Chosen,
+) -> Answer {
+    let (scenario, problem) = (&opened.loaded.scenario, &chosen.problem);
+    let findings = &chosen.findings;
+    let leaders: Vec<Leader> =
+        findings.leaders.iter().filter_map(|f| search::leader(problem, &f.plan)).collect();
+    let flow: Vec<Result<f64, String>> = if args.no_flow {
+        Vec::new()
+    } else {
+        leaders.iter().map(|l| by_events(l, problem)).collect()
+    };
+    let neighbours = leaders.first().map(|best| search::neighbours(problem, best));
+    let job = &scenario.jobs[scenario.main];
+    let present = if opened.complete && problem.ranks == scenario.ranks {
+        search::leader(problem, &job.plan)
+    } else {
+        None
+    };
+    let relaxed = if leaders.is_empty() && !findings.cut_short {
+        relaxations(run, scenario, problem, limits)?
+    } else {
+        Vec::new()
+    };
+    let pareto = if args.pareto { pareto(run, scenario, problem, limits)? } else { Vec::new() };
+    let answer = PlanAnswer {
+        scenario,
+        problem,
+        guard: args.guard,
+        objective: args.objective.words(),
+        findings,
+        leaders: &leaders,
+        flow: &flow,
+        neighbours: neighbours.as_deref().unwrap_or_default(),
+        present: present.as_ref(),
+        pareto: &pareto,
+        relaxations: &relaxed,
+        chips: &chosen.chips,
+    };
+    let text = match args.format {
+        Format::Text => report::plan_text(&answer),
+        Format::Json => {
+            let stamp = stamp("supernode.plan/1", &opened.loaded.text);
+            json(&report::plan_json(&stamp, &answer))
+        }
+    };
+    let mut notes = report::render(&opened.loaded.warnings, &|_| None);
+    if let (Some(path), Some(best)) = (&args.save, leaders.first()) {
+        let (text, missing) = saved(run, opened, problem, &best.found.plan)?;
+        write_file(path, text.as_bytes())?;
+        notes.push_str(&format!("supernode: the best plan is in {path}\n"));
+        notes.push_str(&missing);
+    }
+    Ok(Done { text, notes, yes: !leaders.is_empty() })
+}
+
+fn by_events(leader: &Leader, problem: &Problem) -> Result<f64, String> {
+    let options = FlowOptions::default();
+    engine::flow(&leader.program, &problem.machine, &options).map(|answer| answer.step_s).map_err(
+        |problems| problems.0.first().map_or_else(String::new, |problem| problem.message.clone()),
+    )
+}
+
+/// The best plan under each guard.
+fn pareto(
+    run: &Run<'_>,
+    scenario: &Scenario,
+    problem: &Problem,
+    limits: &Limits,
+) -> Result<Vec<(f64, Option<search::Found>)>, Failure> {
+    let run = Run { top: 1, ..*run };
+    let mut rows = Vec::new();
+    for guard in GUARDS {
+        let memory_bytes = scenario.cluster.chip.memory.value * (1.0 - guard);
+        let problem = Problem { memory_bytes, ..problem.clone() };
+        let findings = run.best(&problem, &Space::new(&problem, limits))?;
+        rows.push((guard, findings.leaders.into_iter().next()));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,157 @@
+//! A found plan as a scenario file.
+
+use crate::commands::plan_search::Run;
+use crate::output::Failure;
+use diagnostic::Diagnostic;
+use plan::{FullBlocks, Plan};
+use scenario::Opened;
+use search::{Limits, Problem, Space};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value};
+
+/// The scenario's text with `best` as its plan and, for the recipe's other lengths, the best plan with
+/// the same weights on every rank; and notes about lengths for which there is none.
+///
+/// # Errors
+/// A scenario that is no TOML; as [`Run::best`].
+pub fn saved(
+    run: &Run<'_>,
+    opened: &Opened,
+    problem: &Problem,
+    best: &Plan,
+) -> Result<(String, String), Failure> {
+    let scenario = &opened.loaded.scenario;
+    let parsed = opened.loaded.text.parse::<DocumentMut>();
+    let mut document = parsed.map_err(|e| {
+        Failure::from(Diagnostic::error("cli::save", format!("the scenario is no TOML: {e}")))
+    })?;
+    document["chips"] = toml_edit::value(problem.ranks as i64);
+    document["plan"] = Item::Table(table(best, None));
+    document.remove("stage");
+    let (mut stages, mut notes) = (ArrayOfTables::new(), String::new());
+    let run = Run { top: 1, ..*run };
+    for (place, job) in scenario.jobs.iter().enumerate() {
+        if place == scenario.main {
+            continue;
+        }
+        let other = Problem {
+            sequence: job.sequence,
+            batch_sequences: job.batch_sequences,
+            base: best.clone(),
+            ..problem.clone()
+        };
+        let findings = run.best(&other, &Space::new(&other, &same_weights(best)))?;
+        let Some(found) = findings.leaders.first() else {
+            notes.push_str(&format!(
+                "supernode: no plan with these weights fits sequences of {} tokens; add a \
+                 `[[stage]]` for them\n",
+                job.sequence
+            ));
+            continue;
+        };
+        let mut stage = Table::new();
+        stage["sequence"] = toml_edit::value(job.sequence as i64);
+        stage["plan"] =
+            Item::Value(Value::InlineTable(table(&found.plan, Some(best)).into_inline_table()));
+        stages.push(stage);
+    }
+    if !stages.is_empty() {
+        document["stage"] = Item::ArrayOfTables(stages);
+    }
+    Ok((document.to_string(), notes))
+}
+
+/// Plans that leave every weight where `best` has it.
+fn same_weights(best: &Plan) -> Limits {
+    Limits {
+        context: None,
+        data: None,
+        micro_batch: None,
+        sequence_parallel: None,
+        recompute: None,
+        ..Limits::exactly(best)
+    }
+}
+
+/// The keys of `plan`, or those that differ from `base`.
+fn table(plan: &Plan, base: Option<&Plan>) -> Table {
+    let mut table = Table::new();
+    let counts: [(&str, fn(&Plan) -> u64); 11] = [
+        ("tensor", |p| p.tensor),
+        ("context", |p| p.context),
+        ("pipeline", |p| p.pipeline),
+        ("virtual_pipeline", |p| p.virtual_pipeline),
+        ("data", |p| p.data),
+        ("expert", |p| p.expert),
+        ("expert_tensor", |p| p.expert_tensor),
+        ("expert_data", |p| p.expert_data),
+        ("micro_batch", |p| p.micro_batch),
+        ("zero", |p| p.zero as u64),
+        ("shard_group", |p| p.shard_group.unwrap_or(0)),
+    ];
+    for (key, of) in counts {
+        let absent = key == "shard_group" && plan.shard_group.is_none();
+        if !absent && base.is_none_or(|base| of(base) != of(plan)) {
+            table[key] = toml_edit::value(of(plan) as i64);
+        }
+    }
+    let switches: [(&str, fn(&Plan) -> bool); 6] = [
+        ("sequence_parallel", |p| p.sequence_parallel),
+        ("graphs", |p| p.graphs),
+        ("unfused_attention", |p| p.unfused_attention),
+        ("fused_loss", |p| p.fused_loss),
+        ("deduplicated_dispatch", |p| p.deduplicated_dispatch),
+        ("pipeline_innermost", |p| p.pipeline_innermost),
+    ];
+    for (key, of) in switches {
+        let changed = base.map_or(of(plan), |base| of(base) != of(plan));
+        if changed {
+            table[key] = toml_edit::value(of(plan));
+        }
+    }
+    if base.is_none_or(|base| base.recompute != plan.recompute) {
+        table["recompute"] = recompute(plan);
+    }
+    if base.is_none() {
+        table["schedule"] = toml_edit::value(plan.schedule.word());
+        table["overlap"] = toml_edit::value(overlap(plan));
+        if let Some(adapters) = plan.adapters {
+            table["adapters"] = toml_edit::value(adapters as i64);
+        }
+        if let Some(cut) = &plan.stage_blocks {
+            let cut: Array = cut.iter().map(|&n| n as i64).collect();
+            table["stage_blocks"] = toml_edit::value(cut);
+        }
+    }
+    table
+}
+
+fn recompute(plan: &Plan) -> Item {
+    let tags = plan.recompute.tags.iter();
+    let words = tags.filter_map(|tag| model::Tag::WORDS.iter().find(|(t, _)| t == tag));
+    let mut list: Array = words.map(|(_, word)| *word).collect();
+    match plan.recompute.blocks {
+        FullBlocks::All => {
+            let word = if plan.recompute.early_stop { "full-early-stop" } else { "full" };
+            toml_edit::value(word)
+        }
+        FullBlocks::PerStage(n) => {
+            list.push(format!("blocks:{n}"));
+            toml_edit::value(list)
+        }
+        FullBlocks::None if list.is_empty() => toml_edit::value("none"),
+        FullBlocks::None => toml_edit::value(list),
+    }
+}
+
+fn overlap(plan: &Plan) -> Array {
+    let o = plan.overlap;
+    let words = [
+        ("gradient_reduce", o.gradient_reduce),
+        ("parameter_gather", o.parameter_gather),
+        ("expert", o.expert),
+        ("tensor", o.tensor),
+        ("context", o.context),
+        ("pipeline", o.pipeline),
+    ];
+    words.iter().filter(|(_, on)| *on).map(|(word, _)| *word).collect()
+}

@@ -1,0 +1,461 @@
+//! The planner's answer as text and JSON.
+
+use crate::json::Stamp;
+use crate::table::{aligned, row};
+use engine::PartKind;
+use plan::{FullBlocks, Plan};
+use scenario::Scenario;
+use search::{Counts, Findings, Found, Leader, Neighbour, Problem, Verdict};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use units::{GIB, format_seconds};
+
+/// Everything the planner's answer is printed from.
+pub struct PlanAnswer<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The question.
+    pub problem: &'a Problem,
+    /// Share of memory left free.
+    pub guard: f64,
+    /// The objective's word.
+    pub objective: &'a str,
+    /// What the search found.
+    pub findings: &'a Findings,
+    /// The best plans in full, best first.
+    pub leaders: &'a [Leader],
+    /// For each leader the event engine's step, or why it has none; empty if it was not asked. Seconds.
+    pub flow: &'a [Result<f64, String>],
+    /// What one step along each axis does from the best.
+    pub neighbours: &'a [Neighbour],
+    /// The scenario's own plan, if complete.
+    pub present: Option<&'a Leader>,
+    /// The best plan under each guard, if asked: share free, plan.
+    pub pareto: &'a [(f64, Option<Found>)],
+    /// What would make an infeasible question feasible.
+    pub relaxations: &'a [String],
+    /// The objective's value for each number of chips, if several were asked: chips, value, unit.
+    pub chips: &'a [(u64, Option<f64>, &'static str)],
+}
+
+fn gib(bytes: f64) -> String {
+    format!("{:.1} GiB", bytes / GIB)
+}
+
+/// What is recomputed, as a scenario writes it.
+pub fn recompute_words(plan: &Plan) -> String {
+    let tags = model::Tag::WORDS.iter().filter(|(tag, _)| plan.recompute.tags.contains(tag));
+    let tags: Vec<&str> = tags.map(|(_, word)| *word).collect();
+    match (plan.recompute.blocks, tags.is_empty()) {
+        (FullBlocks::All, _) => "full".to_owned(),
+        (FullBlocks::PerStage(n), true) => format!("blocks:{n}"),
+        (FullBlocks::PerStage(n), false) => format!("{}, blocks:{n}", tags.join(", ")),
+        (FullBlocks::None, true) => "none".to_owned(),
+        (FullBlocks::None, false) => tags.join(", "),
+    }
+}
+
+fn cut_words(plan: &Plan) -> String {
+    let Some(cut) = &plan.stage_blocks else { return "even".to_owned() };
+    let mut words: Vec<String> = Vec::new();
+    let mut from = 0;
+    while from < cut.len() {
+        let same = cut[from..].iter().take_while(|&&n| n == cut[from]).count();
+        words.push(if same > 1 { format!("{}x{same}", cut[from]) } else { cut[from].to_string() });
+        from += same;
+    }
+    words.join(" ")
+}
+
+/// The answer for people.
+pub fn plan_text(answer: &PlanAnswer<'_>) -> String {
+    let mut out = head(answer);
+    if answer.leaders.is_empty() {
+        out.push_str("\nNo plan fits.\n");
+        for line in answer.relaxations {
+            let _ = writeln!(out, "  {line}");
+        }
+        if answer.relaxations.is_empty() {
+            out.push_str("  nothing that was tried would make one fit\n");
+        }
+        out.push_str(&search_text(answer));
+        return out;
+    }
+    out.push_str(&leaders_text(answer));
+    out.push_str(&disagreement(answer));
+    out.push_str(&stops(answer));
+    out.push_str(&steps(answer));
+    out.push_str(&pareto(answer));
+    out.push_str(&search_text(answer));
+    out
+}
+
+fn head(answer: &PlanAnswer<'_>) -> String {
+    let (problem, scenario) = (answer.problem, answer.scenario);
+    let mut out = format!(
+        "{}: the best plan by {}\n  {} x {} on {}\n  {} sequences of {} tokens a step; {} of {} a \
+         rank may be filled (guard {:.0} %)\n",
+        scenario.name,
+        answer.objective,
+        problem.ranks,
+        scenario.cluster.chip.name,
+        scenario.cluster.name,
+        problem.batch_sequences,
+        problem.sequence,
+        gib(problem.memory_bytes),
+        gib(scenario.cluster.chip.memory.value),
+        100.0 * answer.guard,
+    );
+    for (chips, value, unit) in answer.chips {
+        let value = value.map_or("no plan".to_owned(), |v| format!("{v:.4e} {unit}"));
+        let _ = writeln!(out, "  {chips} chips: {value}");
+    }
+    out
+}
+
+fn leaders_text(answer: &PlanAnswer<'_>) -> String {
+    let leaders = answer.leaders;
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut push = |name: &str, cell: &dyn Fn(&Leader) -> String| {
+        let mut cells = vec![name.to_owned()];
+        cells.extend(leaders.iter().map(cell));
+        rows.push(cells);
+    };
+    let tokens = answer.problem.batch_tokens();
+    push("step", &|l| format_seconds(l.found.step_s));
+    push("Mtoken/s", &|l| format!("{:.3}", tokens / l.found.step_s / 1e6));
+    push("tp cp pp vpp", &|l| {
+        let p = &l.found.plan;
+        format!("{} {} {} {}", p.tensor, p.context, p.pipeline, p.virtual_pipeline)
+    });
+    push("ep etp", &|l| format!("{} {}", l.found.plan.expert, l.found.plan.expert_tensor));
+    push("dp edp", &|l| format!("{} {}", l.found.plan.data, l.found.plan.expert_data));
+    push("schedule", &|l| l.found.plan.schedule.word().to_owned());
+    push("micro-batches", &|l| {
+        format!("{} x {}", l.program.micro_batches, l.found.plan.micro_batch)
+    });
+    push("zero", &|l| (l.found.plan.zero as u8).to_string());
+    push("sequence parallel", &|l| l.found.plan.sequence_parallel.to_string());
+    push("pipeline ranks", &|l| {
+        let near = l.found.plan.pipeline_innermost;
+        if near { "neighbours" } else { "apart" }.to_owned()
+    });
+    push("peak, GiB", &|l| format!("{:.1}", l.found.peak_bytes / GIB));
+    push("fullest rank", &|l| l.fullest().to_string());
+    for kind in leaders[0].estimate.parts.iter().map(|part| part.kind) {
+        let of = |l: &Leader| seconds_of(l, kind);
+        if leaders.iter().any(|l| of(l) > 5e-4 * l.found.step_s) {
+            push(kind.word(), &|l| format_seconds(of(l)));
+        }
+    }
+    if !answer.flow.is_empty() {
+        let mut cells = vec!["flow engine".to_owned()];
+        cells.extend(answer.flow.iter().map(|step| match step {
+            Ok(seconds) => format_seconds(*seconds),
+            Err(_) => "-".to_owned(),
+        }));
+        rows.push(cells);
+    }
+    let mut out =
+        format!("\nThe best {}, each of another layout\n{}", leaders.len(), aligned(&rows, 1));
+    for (place, leader) in leaders.iter().enumerate() {
+        let plan = &leader.found.plan;
+        let _ = writeln!(
+            out,
+            "  {}: recompute {}; stages {}",
+            place + 1,
+            recompute_words(plan),
+            cut_words(plan)
+        );
+    }
+    if let Some(present) = answer.present {
+        let slower = present.found.step_s / leaders[0].found.step_s;
+        let room = present.found.peak_bytes <= answer.problem.memory_bytes;
+        let _ = writeln!(
+            out,
+            "  the scenario's own plan: {}, {:.2} times the best, peak {}{}",
+            format_seconds(present.found.step_s),
+            slower,
+            gib(present.found.peak_bytes),
+            if room { "" } else { " (does not fit under the guard)" },
+        );
+    }
+    out
+}
+
+fn seconds_of(leader: &Leader, kind: PartKind) -> f64 {
+    leader.estimate.parts.iter().find(|part| part.kind == kind).map_or(0.0, |part| part.seconds)
+}
+
+/// Whether the event engine orders the leaders as the closed form does.
+fn disagreement(answer: &PlanAnswer<'_>) -> String {
+    if answer.flow.is_empty() {
+        return String::new();
+    }
+    let mut out = String::new();
+    for (place, step) in answer.flow.iter().enumerate() {
+        if let Err(why) = step {
+            let _ = writeln!(out, "  {}: the event engine cannot run it: {why}", place + 1);
+        }
+    }
+    let order = flow_order(answer.flow);
+    let written: Vec<String> = order.iter().map(|place| (place + 1).to_string()).collect();
+    let same = order.windows(2).all(|pair| pair[0] < pair[1]);
+    let verdict = if same {
+        "the event engine keeps this order".to_owned()
+    } else {
+        format!("the event engine disagrees: it orders them {}", written.join(", "))
+    };
+    let _ = writeln!(out, "  {verdict}");
+    out
+}
+
+/// Places of the leaders by the event engine's steps.
+fn flow_order(flow: &[Result<f64, String>]) -> Vec<usize> {
+    let mut order: Vec<(usize, f64)> = flow
+        .iter()
+        .enumerate()
+        .filter_map(|(place, step)| step.as_ref().ok().map(|seconds| (place, *seconds)))
+        .collect();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+    order.into_iter().map(|(place, _)| place).collect()
+}
+
+fn stops(answer: &PlanAnswer<'_>) -> String {
+    let best_s = answer.leaders[0].found.step_s;
+    match near_miss(answer) {
+        Some((leader, over)) => format!(
+            "\nWhat stops a faster one\n  memory on pipeline rank {} by {}: {} would take {} \
+             ({:.1} % less)\n",
+            leader.fullest(),
+            gib(over),
+            plan_words(&leader.found.plan),
+            format_seconds(leader.found.step_s),
+            100.0 * (1.0 - leader.found.step_s / best_s),
+        ),
+        None => {
+            "\nWhat stops a faster one\n  not memory: no plan up to a quarter more of it that was \
+                 priced is faster\n"
+                .to_owned()
+        }
+    }
+}
+
+/// The plan that would be faster but does not fit, with what it lacks. Bytes.
+fn near_miss(answer: &PlanAnswer<'_>) -> Option<(Leader, f64)> {
+    let miss = answer.findings.near_miss.as_ref()?;
+    let leader = search::leader(answer.problem, &miss.plan)?;
+    Some((leader, miss.peak_bytes - answer.problem.memory_bytes))
+}
+
+/// A plan in one line.
+pub fn plan_words(plan: &Plan) -> String {
+    format!(
+        "tp {} cp {} pp {} vpp {} ep {} etp {} {} micro-batch {} zero {} recompute {}",
+        plan.tensor,
+        plan.context,
+        plan.pipeline,
+        plan.virtual_pipeline,
+        plan.expert,
+        plan.expert_tensor,
+        plan.schedule.word(),
+        plan.micro_batch,
+        plan.zero as u8,
+        recompute_words(plan),
+    )
+}
+
+fn steps(answer: &PlanAnswer<'_>) -> String {
+    let best_s = answer.leaders[0].found.step_s;
+    let per_cent = |step_s: f64| format!("{:+.1} %", 100.0 * (step_s / best_s - 1.0));
+    let line = |n: &Neighbour| match &n.verdict {
+        Verdict::Illegal(why) => vec![n.change.clone(), "illegal".into(), why.clone()],
+        Verdict::TooLarge { rank, over_bytes, step_s } => vec![
+            n.change.clone(),
+            per_cent(*step_s),
+            format!("memory on pipeline rank {rank} by {}", gib(*over_bytes)),
+        ],
+        Verdict::Fits { step_s, part, part_change_s } => {
+            let sign = if *part_change_s < 0.0 { "-" } else { "+" };
+            let change = format!("{part} {sign}{}", format_seconds(part_change_s.abs()));
+            vec![n.change.clone(), per_cent(*step_s), change]
+        }
+    };
+    let rows: Vec<Vec<String>> = answer.neighbours.iter().map(line).collect();
+    format!("\nOne step along each axis from the best\n{}", aligned(&rows, 3))
+}
+
+fn pareto(answer: &PlanAnswer<'_>) -> String {
+    if answer.pareto.is_empty() {
+        return String::new();
+    }
+    let mut rows = vec![row(["guard", "step", "peak", "plan"])];
+    for (guard, found) in answer.pareto {
+        let mut cells = vec![format!("{:.0} %", 100.0 * guard)];
+        match found {
+            Some(found) => cells.extend([
+                format_seconds(found.step_s),
+                gib(found.peak_bytes),
+                plan_words(&found.plan),
+            ]),
+            None => cells.extend(["-".to_owned(), "-".to_owned(), "no plan fits".to_owned()]),
+        }
+        rows.push(cells);
+    }
+    format!("\nSpeed against memory guard\n{}", aligned(&rows, 4))
+}
+
+fn search_text(answer: &PlanAnswer<'_>) -> String {
+    let Counts {
+        space,
+        evaluated,
+        too_large,
+        by_dense_work,
+        by_work,
+        by_weights,
+        by_activations,
+        by_schedule,
+    } = answer.findings.counts;
+    let grouped = |n: u64| {
+        let digits = n.to_string();
+        let cut: Vec<String> = digits
+            .as_bytes()
+            .rchunks(3)
+            .rev()
+            .map(|part| String::from_utf8_lossy(part).into_owned())
+            .collect();
+        cut.join(" ")
+    };
+    let mut rows = Vec::new();
+    for (count, what) in [
+        (evaluated, "priced, time and memory of every rank"),
+        (too_large, "too large for memory"),
+        (by_dense_work, "ruled out: the work of this micro-batch and tp, cp alone takes longer"),
+        (by_work, "ruled out: all work and traffic of these degrees take longer"),
+        (by_schedule, "ruled out: the schedule takes longer with nothing recomputed"),
+        (by_weights, "ruled out: weights, gradients and optimizer state do not fit"),
+        (by_activations, "ruled out: does not fit with everything recomputed"),
+    ] {
+        rows.push(vec![grouped(count), what.to_owned()]);
+    }
+    let verdict = if answer.findings.cut_short {
+        format!(
+            "cut short: a plan left out may be up to {:.2} % faster than the best found",
+            100.0 * answer.findings.gap()
+        )
+    } else {
+        "complete: no legal plan of the space that fits is faster than the best".to_owned()
+    };
+    let met = if answer.findings.cut_short { "plans met" } else { "legal plans" };
+    format!("\n{} {met}\n{}  {verdict}\n", grouped(space), right(&rows))
+}
+
+/// Rows with the first column aligned right.
+fn right(rows: &[Vec<String>]) -> String {
+    let width = rows.iter().map(|r| r[0].len()).max().unwrap_or(0);
+    rows.iter().map(|r| format!("  {:>width$}  {}\n", r[0], r[1])).collect()
+}
+
+/// The answer for programs: `supernode.plan/1`.
+pub fn plan_json(stamp: &Stamp, answer: &PlanAnswer<'_>) -> Value {
+    let counts = answer.findings.counts;
+    let leaders: Vec<Value> = answer
+        .leaders
+        .iter()
+        .enumerate()
+        .map(|(place, leader)| {
+            let mut value = leader_json(answer, leader);
+            if let Some(flow) = answer.flow.get(place) {
+                value["flow_step_s"] = flow.as_ref().ok().copied().into();
+            }
+            value
+        })
+        .collect();
+    let near = near_miss(answer).map(|(leader, over)| {
+        let mut value = leader_json(answer, &leader);
+        value["over_bytes"] = over.into();
+        value["fullest_pipeline_rank"] = leader.fullest().into();
+        value
+    });
+    let pareto: Vec<Value> = answer
+        .pareto
+        .iter()
+        .map(|(guard, found)| {
+            json!({"guard_ratio": guard, "best": found.as_ref().map(|f| json!({
+                "step_s": f.step_s, "peak_bytes": f.peak_bytes, "plan": plan_value(&f.plan)}))})
+        })
+        .collect();
+    json!({
+        "schema": stamp.schema, "version": stamp.version, "input_hash": stamp.input_hash,
+        "scenario": answer.scenario.name, "model": answer.problem.model.name,
+        "cluster": answer.scenario.cluster.id, "ranks": answer.problem.ranks,
+        "sequence": answer.problem.sequence, "batch_sequences": answer.problem.batch_sequences,
+        "objective": answer.objective, "guard_ratio": answer.guard,
+        "memory_limit_bytes": answer.problem.memory_bytes,
+        "feasible": !answer.leaders.is_empty(),
+        "leaders": leaders,
+        "flow_order": flow_order(answer.flow),
+        "present": answer.present.map(|leader| leader_json(answer, leader)),
+        "near_miss": near,
+        "neighbours": answer.neighbours.iter().map(neighbour_json).collect::<Vec<_>>(),
+        "pareto": pareto,
+        "relaxations": answer.relaxations,
+        "chips": answer.chips.iter().map(|(chips, value, unit)| {
+            json!({"chips": chips, "value": value, "unit": unit})
+        }).collect::<Vec<_>>(),
+        "search": {
+            "complete": !answer.findings.cut_short, "gap_ratio": answer.findings.gap(),
+            "bound_s": Some(answer.findings.bound_s).filter(|s| s.is_finite()),
+            "plans": counts.space, "priced": counts.evaluated, "too_large": counts.too_large,
+            "by_dense_work": counts.by_dense_work, "by_work": counts.by_work,
+            "by_schedule": counts.by_schedule, "by_weights": counts.by_weights,
+            "by_activations": counts.by_activations,
+        },
+    })
+}
+
+fn leader_json(answer: &PlanAnswer<'_>, leader: &Leader) -> Value {
+    let parts: serde_json::Map<String, Value> = leader
+        .estimate
+        .parts
+        .iter()
+        .map(|part| (part.kind.word().to_owned(), part.seconds.into()))
+        .collect();
+    let memory: Vec<f64> = leader.memory.iter().map(plan::StageMemory::total).collect();
+    json!({
+        "step_s": leader.found.step_s,
+        "tokens_per_s": answer.problem.batch_tokens() / leader.found.step_s,
+        "peak_bytes": leader.found.peak_bytes,
+        "memory_bytes": memory,
+        "micro_batches": leader.program.micro_batches,
+        "plan": plan_value(&leader.found.plan),
+        "parts": parts,
+    })
+}
+
+fn plan_value(plan: &Plan) -> Value {
+    json!({
+        "tensor": plan.tensor, "context": plan.context, "pipeline": plan.pipeline,
+        "virtual_pipeline": plan.virtual_pipeline, "data": plan.data, "expert": plan.expert,
+        "expert_tensor": plan.expert_tensor, "expert_data": plan.expert_data,
+        "micro_batch": plan.micro_batch, "sequence_parallel": plan.sequence_parallel,
+        "zero": plan.zero as u8, "schedule": plan.schedule.word(),
+        "recompute": recompute_words(plan), "pipeline_innermost": plan.pipeline_innermost,
+        "stage_blocks": plan.stage_blocks,
+    })
+}
+
+fn neighbour_json(neighbour: &Neighbour) -> Value {
+    let mut value = match &neighbour.verdict {
+        Verdict::Illegal(why) => json!({"verdict": "illegal", "why": why}),
+        Verdict::TooLarge { rank, over_bytes, step_s } => json!({
+            "verdict": "too-large", "pipeline_rank": rank, "over_bytes": over_bytes,
+            "step_s": step_s,
+        }),
+        Verdict::Fits { step_s, part, part_change_s } => json!({
+            "verdict": "fits", "step_s": step_s, "part": part, "part_change_s": part_change_s,
+        }),
+    };
+    value["change"] = neighbour.change.clone().into();
+    value
+}
