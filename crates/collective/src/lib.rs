@@ -12,7 +12,7 @@ mod on_graph;
 mod steps;
 
 pub use algorithm::{Algorithm, Phase};
-pub use on_graph::{GraphCost, on_graph, seconds, unfolded};
+pub use on_graph::{Degraded, GraphCost, degraded, on_graph, seconds, unfolded};
 pub use steps::{OPERATIONS, Operation, Pattern, Placed, SCHEMES, Scheme, steps};
 
 use algorithm::phases;

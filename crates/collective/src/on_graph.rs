@@ -2,11 +2,16 @@
 
 use crate::steps::{Operation, Pattern, Placed, SCHEMES, Scheme, steps};
 use diagnostic::{Diagnostic, Diagnostics};
-use fabric::{FlowSet, Messages, Network, Outcome, Routing, Stream, fold, simulate, transfer};
+use fabric::{
+    AffectedPairs, Fault, FlowSet, Messages, Network, Outcome, Routing, Stream, fold, simulate,
+    transfer,
+};
 use model::Collective;
 
 /// Most flows that are laid out one by one.
 const MAX_FLOWS: u64 = 1 << 23;
+/// Flows up to which all pairs under faults are laid out one by one.
+const FEW_FLOWS: u64 = 1 << 18;
 /// Most messages run one by one.
 const MAX_MESSAGES: u64 = 1 << 28;
 
@@ -115,6 +120,14 @@ fn by_scheme(
     {
         return Ok(Some(folded_pairs(network, &set, operation, scheme, n, bytes)));
     }
+    let members = network.alive().len();
+    if all_pairs
+        && n * n > FEW_FLOWS
+        && group.members.len() == members
+        && let Some(found) = network.affected_pairs(routing, bytes / n as f64)
+    {
+        return found.map(|f| Some(affected(network, &f, operation, scheme, n, bytes)));
+    }
     let flows = match scheme {
         Scheme::Direct if operation != Operation::Of(Collective::SendRecv) => n * n,
         Scheme::Pairwise => n * n,
@@ -166,6 +179,85 @@ fn folded_pairs(
         sum.add(network, &pattern, set, &outcome, bytes / n as f64, n * (n - 1));
     }
     sum.cost(scheme)
+}
+
+/// All-pairs exchanges under faults, from the busiest link.
+fn affected(
+    network: &Network,
+    found: &AffectedPairs,
+    operation: Operation,
+    scheme: Scheme,
+    n: u64,
+    bytes: f64,
+) -> GraphCost {
+    let passes: &[f64] = match operation {
+        Operation::Of(Collective::AllReduce) => &[2.0, 1.0],
+        Operation::Of(Collective::ReduceScatter) => &[2.0],
+        _ => &[1.0],
+    };
+    let bound_ps = (found.seconds * 1e12).ceil() as u64 * passes.len() as u64;
+    let handling: u64 =
+        passes.iter().map(|p| handling_ps(network, bytes / n as f64, *p) + found.latency_ps).sum();
+    let time_ps = bound_ps + handling;
+    GraphCost {
+        time_ps,
+        bound_ps,
+        scheme,
+        bottleneck: Some(found.link),
+        utilisation: bound_ps as f64 / time_ps as f64,
+        flows: (found.rerouted, n * (n - 1)),
+    }
+}
+
+/// A collective on a whole network and on the same with faults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Degraded {
+    /// Without faults.
+    pub whole: GraphCost,
+    /// With them, by the same scheme.
+    pub broken: GraphCost,
+}
+
+impl Degraded {
+    /// How many times as long it takes with the faults; 1 if they do not touch the group.
+    pub fn slowdown(&self) -> f64 {
+        self.broken.time_ps as f64 / self.whole.time_ps as f64
+    }
+}
+
+/// What `faults` do to a collective of a group: routes over dead parts are found anew, rates
+/// shared anew, the scheme stays the one that is best without faults (libraries choose once).
+///
+/// ```
+/// use collective::{Operation, Placed, degraded};
+/// use fabric::{Network, Routing, parse_fault};
+/// let pod = catalog::cluster("atlas-950-1024").unwrap();
+/// let network = Network::new(fabric::topology_of(&pod, 1024).unwrap()).unwrap();
+/// let board = Placed::of(&network, (0..8).collect());
+/// let operation = Operation::Of(model::Collective::AllReduce);
+/// let fault = [parse_fault("link:0-1").unwrap()];
+/// let found = degraded(&network, &fault, &board, operation, None, Routing::Split, 1e9).unwrap();
+/// assert!(found.slowdown() > 1.1, "traffic of 0 and 1 goes round: {}", found.slowdown());
+/// let other = Placed::of(&network, (8..16).collect());
+/// let found = degraded(&network, &fault, &other, operation, None, Routing::Split, 1e9).unwrap();
+/// assert_eq!(found.slowdown(), 1.0);
+/// ```
+///
+/// # Errors
+/// As [`on_graph`]; faults that name what is not there.
+pub fn degraded(
+    network: &Network,
+    faults: &[Fault],
+    group: &Placed,
+    operation: Operation,
+    scheme: Option<Scheme>,
+    routing: Routing,
+    bytes: f64,
+) -> Result<Degraded, Diagnostics> {
+    let broken = network.with_faults(faults)?;
+    let whole = on_graph(network, group, operation, scheme, routing, bytes)?;
+    let broken = on_graph(&broken, group, operation, Some(whole.scheme), routing, bytes)?;
+    Ok(Degraded { whole, broken })
 }
 
 /// Steps added up.

@@ -11,6 +11,7 @@
 //!
 //! Not modelled: packets, credits and head-of-line blocking (flows are fluid).
 
+mod affected;
 mod fault;
 mod fold;
 mod from_cluster;
@@ -26,6 +27,7 @@ mod symmetry;
 mod text;
 mod topology;
 
+pub use affected::AffectedPairs;
 pub use fault::{Fault, apply_faults, parse_fault};
 pub use fold::{Folded, fold};
 pub use from_cluster::topology_of;

@@ -1,5 +1,6 @@
 //! A built topology, whole or with faults, ready to carry traffic.
 
+use crate::affected::AffectedPairs;
 use crate::fault::{Fault, apply_faults};
 use crate::graph::Graph;
 use crate::route::{FlowBuilder, Route, Router, Routing};
@@ -14,7 +15,7 @@ pub struct Network {
     topology: Topology,
     whole: Graph,
     symmetry: Option<Symmetry>,
-    broken: Option<Graph>,
+    broken: Option<(Graph, Option<Symmetry>)>,
 }
 
 impl Network {
@@ -34,7 +35,11 @@ impl Network {
     /// Every fault that names what is not there.
     pub fn with_faults(&self, faults: &[Fault]) -> Result<Self, Diagnostics> {
         let broken = apply_faults(&self.whole, faults)?;
-        let broken = (broken != self.whole).then_some(broken);
+        // Faults may be alike everywhere: a whole plane of switches.
+        let broken = (broken != self.whole).then(|| {
+            let symmetry = Symmetry::find(&broken);
+            (broken, symmetry)
+        });
         Ok(Self { broken, ..self.clone() })
     }
 
@@ -45,12 +50,12 @@ impl Network {
 
     /// The graph as it is now.
     pub fn graph(&self) -> &Graph {
-        self.broken.as_ref().unwrap_or(&self.whole)
+        self.broken.as_ref().map_or(&self.whole, |b| &b.0)
     }
 
-    /// Its symmetry, unless faults break it.
+    /// Its symmetry as it is now, unless faults break it.
     pub fn symmetry(&self) -> Option<&Symmetry> {
-        self.symmetry.as_ref().filter(|_| self.broken.is_none())
+        self.broken.as_ref().map_or(self.symmetry.as_ref(), |b| b.1.as_ref())
     }
 
     /// Whether the switches of the innermost level reduce in flight.
@@ -80,7 +85,7 @@ impl Network {
     ) -> Result<FlowSet, Diagnostic> {
         let graph = self.graph();
         let mut plain = Router::new(&self.whole, routing, self.symmetry.as_ref());
-        let mut around = self.broken.as_ref().map(|g| Router::new(g, routing, None));
+        let mut around = self.broken.as_ref().map(|b| Router::new(&b.0, routing, None));
         let mut builder = FlowBuilder::new(graph, self.topology.acknowledgement);
         for (from, to, bytes) in transfers {
             if from == to || bytes <= 0.0 {
@@ -93,15 +98,7 @@ impl Network {
             {
                 found = around.route(from, to);
             }
-            let Some((route, latency)) = found else {
-                let message = format!(
-                    "no path is left from {} to {}",
-                    graph.node_name(from),
-                    graph.node_name(to)
-                );
-                return Err(Diagnostic::error("fabric::cut", message)
-                    .hint("a group with a cut-off member cannot run; place it on other chips"));
-            };
+            let Some((route, latency)) = found else { return Err(self.cut(from, to)) };
             builder.push(&route, bytes, latency);
         }
         Ok(builder.finish())
@@ -111,12 +108,37 @@ impl Network {
     /// the network are not.
     pub fn shifts(&self, routing: Routing, transfers: &[(u32, u32, f64)]) -> Option<FlowSet> {
         let ack = self.topology.acknowledgement;
-        self.symmetry()?.shifts(&self.whole, routing, transfers, ack)
+        self.symmetry()?.shifts(self.graph(), routing, transfers, ack)
+    }
+
+    /// All-pairs traffic among all living chips under faults, pair by pair only where a route
+    /// crosses a dead part; `None` without faults, where the whole network is not symmetric, or
+    /// where too much of it is affected.
+    ///
+    /// # Errors
+    /// A pair between which no path is left.
+    pub fn affected_pairs(
+        &self,
+        routing: Routing,
+        bytes: f64,
+    ) -> Option<Result<AffectedPairs, Diagnostic>> {
+        let (symmetry, (broken, _)) = (self.symmetry.as_ref()?, self.broken.as_ref()?);
+        let folded =
+            symmetry.all_pairs(&self.whole, routing, bytes, self.topology.acknowledgement)?;
+        let found =
+            crate::affected::all_pairs(&self.whole, symmetry, broken, routing, bytes, &folded)?;
+        Some(found.map_err(|(from, to)| self.cut(from, to)))
+    }
+
+    fn cut(&self, from: u32, to: u32) -> Diagnostic {
+        let (from, to) = (self.whole.node_name(from), self.whole.node_name(to));
+        Diagnostic::error("fabric::cut", format!("no path is left from {from} to {to}"))
+            .hint("a group with a cut-off member cannot run; place it on other chips")
     }
 
     /// All-pairs traffic among all chips, folded by symmetry; `None` where there is none.
     pub fn all_pairs(&self, routing: Routing, bytes: f64) -> Option<FlowSet> {
         let ack = self.topology.acknowledgement;
-        self.symmetry()?.all_pairs(&self.whole, routing, bytes, ack)
+        self.symmetry()?.all_pairs(self.graph(), routing, bytes, ack)
     }
 }

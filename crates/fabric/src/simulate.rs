@@ -39,7 +39,7 @@ pub fn transfer(set: &FlowSet) -> Outcome {
             load[link as usize] += weight * set.count[flow] * set.bytes[flow];
         }
     }
-    let needs = |l: usize| load[l] / set.capacity[l];
+    let needs = |l: usize| if load[l] > 0.0 { load[l] / set.capacity[l] } else { 0.0 };
     let bottleneck = (0..load.len()).reduce(|a, b| if needs(b) > needs(a) { b } else { a });
     let bound_ps = bottleneck.map_or(0, |l| duration_ps(load[l], set.capacity[l]));
     let mut active: Vec<bool> = set.bytes.iter().map(|b| *b > 0.0).collect();

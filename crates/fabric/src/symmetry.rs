@@ -77,7 +77,7 @@ fn image(graph: &Graph, link: usize, by: u32) -> Option<usize> {
 impl Symmetry {
     /// The translations of `graph`, if every one of them is an automorphism.
     pub fn find(graph: &Graph) -> Option<Self> {
-        if graph.dead.iter().any(|d| *d) {
+        if graph.dead[..graph.endpoints as usize].iter().any(|d| *d) {
             return None;
         }
         let mut orbit: Vec<u32> = (0..graph.links() as u32).collect();
@@ -304,6 +304,11 @@ fn join(orbit: &mut [u32], a: u32, b: u32) {
 /// Moves a route from endpoint 0's point of view to that of endpoint `by`.
 pub(crate) fn translated(graph: &Graph, link: u32, by: u32) -> Option<u32> {
     image(graph, link as usize, by).map(|l| l as u32)
+}
+
+/// The endpoint that lies `ahead` of `from`: coordinates added.
+pub(crate) fn ahead_of(graph: &Graph, from: u32, ahead: u32) -> u32 {
+    moved(graph, from, ahead)
 }
 
 /// The endpoint at `to` seen from `from`: coordinates subtracted.
