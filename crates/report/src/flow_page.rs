@@ -20,7 +20,8 @@ pub(crate) fn sections(page: &mut Page, flow: &FlowAnswer) {
     let mut table = Table { left: 1, ..Table::default() };
     table.rows.push(vec![text("step by events"), seconds(flow.step_s)]);
     table.rows.push(vec![text("step by the closed form"), seconds(flow.estimate_s)]);
-    for gap in &flow.gaps {
+    // A billionth of a second is rounding.
+    for gap in flow.gaps.iter().filter(|g| g.seconds.abs() >= 1e-9) {
         table.rows.push(vec![text(gap.cause), seconds(gap.seconds)]);
     }
     page.table(&table);

@@ -53,3 +53,20 @@ fn a_page_shows_the_numbers_of_its_json() {
         check(&report::check_page(&json, &scenario, &rehearsal), &json);
     }
 }
+
+#[test]
+fn a_page_of_events_shows_the_numbers_of_its_json() {
+    let id = "deepseek-v3-on-h800";
+    let text = catalog::text(catalog::Kind::Scenario, id).unwrap();
+    let none = |path: &str| Err(format!("cannot read `{path}`"));
+    let scenario = scenario::load(id, text, &[], &none).unwrap().scenario;
+    let options = engine::FlowOptions { recorded: true, ..engine::FlowOptions::default() };
+    let (rehearsal, answers) = engine::rehearse_flow(&scenario, &options).unwrap();
+    let input_hash = "0".repeat(32);
+    let stamp = Stamp { schema: "supernode.rehearse/1", version: "0.1.0", input_hash };
+    let json = report::flow_json(&stamp, &scenario, &rehearsal, &answers);
+    let page = report::rehearse_page(&json, &scenario, &rehearsal, Some(&answers[rehearsal.main]));
+    check(&page, &json);
+    // Sixteen ranks of 120 micro-batches, and a page that a phone can load.
+    assert!(page.contains("pipeline 15") && page.len() < 1_000_000, "{} bytes", page.len());
+}
