@@ -19,6 +19,10 @@ fn main() -> Result<()> {
         #[cfg(feature = "calibrate")]
         ["calibrate", "steps"] => calibrate::steps::run(),
         #[cfg(feature = "calibrate")]
+        ["calibrate", "blind", folder] => {
+            calibrate::run_blind(std::path::Path::new(folder), "h100")
+        }
+        #[cfg(feature = "calibrate")]
         ["calibrate", folder] => calibrate::run(
             std::path::Path::new(folder),
             std::path::Path::new("catalog/calibrations"),

@@ -40,10 +40,46 @@ pub struct SurfaceEntry {
     pub dtype: Dtype,
     /// Share of the roofline reached, over shape.
     pub surface: Surface,
+    /// Whether products run in whole waves of tiles, and of which; the shares are beyond that.
+    pub waves: Option<Waves>,
     /// How it is known.
     pub origin: Origin,
     /// Where from.
     pub source: String,
+}
+
+/// Tiles of a product that the cores work on at once.
+///
+/// A kernel that gives each core whole tiles takes `ceil(tiles / cores)` rounds, the last one partly
+/// empty (wave quantisation; NVIDIA's matrix multiplication guide). Below one full round the
+/// libraries cut along k instead, which the surface shows. Not valid for persistent kernels that
+/// share out the last round (Hopper, Blackwell).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Waves {
+    /// Cores of the chip measured.
+    pub cores: f64,
+    /// Rows and columns of a tile, either way round.
+    pub tile: [f64; 2],
+}
+
+impl Waves {
+    /// How much longer whole waves take than the tiles' share of the cores: 1 or more.
+    ///
+    /// ```
+    /// let waves = kernel::Waves { cores: 108.0, tile: [256.0, 128.0] };
+    /// // 16 x 32 tiles of either kind are 4.74 rounds: 5 are run.
+    /// assert!((waves.factor(4096.0, 4096.0) - 5.0 / (512.0 / 108.0)).abs() < 1e-12);
+    /// assert_eq!(waves.factor(1024.0, 1024.0), 1.0);
+    /// ```
+    pub fn factor(&self, m: f64, n: f64) -> f64 {
+        let run = |rows: f64, columns: f64| {
+            let rounds = libm::ceil(m / rows) * libm::ceil(n / columns) / self.cores;
+            let area = libm::ceil(rounds) * self.cores * rows * columns;
+            if rounds > 1.0 { area / (m * n) } else { 1.0 }
+        };
+        let [a, b] = self.tile;
+        run(a, b).min(run(b, a)).max(1.0)
+    }
 }
 
 /// Peaks the efficiencies are shares of.
@@ -70,7 +106,8 @@ pub struct Backward {
     pub attention: Figure,
 }
 
-/// How far the fit is from measured kernels kept out of it (five folds by shape).
+/// How far the fit is from measured kernels kept out of it (five folds; shapes that are
+/// nearly the same are kept out together).
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitError {
     /// Operator and format: `gemm bf16`.
@@ -81,6 +118,8 @@ pub struct FitError {
     pub median_error: f64,
     /// Its 90th percentile.
     pub p90_error: f64,
+    /// Times beside the kernels that were fitted with them, by name; the unit is in the name.
+    pub terms: Vec<(String, f64)>,
 }
 
 /// Which chips a calibration serves besides its own.

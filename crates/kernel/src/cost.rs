@@ -198,7 +198,11 @@ fn time(
     // the backward pass might not.
     let log = cal.log_efficiency(load.operation, dtype, load.point);
     let efficiency = (libm::exp(log) * share).min(1.0) * chip.sustained.value;
-    let kernel_s = matrix_s.max(vector_s).max(memory_s) / efficiency;
+    let rounds = match cal.surface(load.operation, dtype).and_then(|s| s.waves) {
+        Some(waves) if load.operation == Operation::Gemm => waves.factor(load.point[0], load.point[1]),
+        _ => 1.0,
+    };
+    let kernel_s = (matrix_s * rounds).max(vector_s).max(memory_s) / efficiency;
     // Streamed bytes pass at the rate of a memory-bound kernel, whatever the product does.
     let stream_s = load.stream_bytes / chip.memory_bandwidth.value;
     let memory_s = memory_s + stream_s;

@@ -17,7 +17,7 @@ mod shape;
 mod surface;
 
 pub use calibration::{
-    Backward, Calibration, Family, FitError, MemoryKind, Operation, Peaks, SurfaceEntry,
+    Backward, Calibration, Family, FitError, MemoryKind, Operation, Peaks, SurfaceEntry, Waves,
 };
 pub use choose::{Borrowed, calibration, calibrations, for_chip};
 pub use cost::{Cost, Launch, casts, data_gradient, effective_dtype, forward, weight_gradient};

@@ -1,7 +1,9 @@
 //! The text of a calibration file to a [`Calibration`].
 
+mod derived;
+
 use crate::calibration::{
-    Backward, Calibration, Family, FitError, MemoryKind, Operation, Peaks, SurfaceEntry, index,
+    Backward, Calibration, Family, FitError, MemoryKind, Operation, Peaks, SurfaceEntry, Waves, index,
 };
 use crate::curve::{Curve, WORDS};
 use crate::surface::Surface;
@@ -39,14 +41,32 @@ mod raw {
         pub fit: Vec<Fit>,
     }
 
-    /// A machine with the kernels of another calibration and collectives of its own.
+    /// A machine whose own measurements stand before those of another calibration.
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct Derived {
         pub name: String,
         pub base: String,
+        pub chip: Option<String>,
+        pub peaks: Option<BTreeMap<String, String>>,
+        pub fixed: Option<Fixed>,
+        pub memory: Option<MemoryOnly>,
+        pub backward: Option<Backward>,
+        #[serde(default)]
+        pub skew: BTreeMap<String, Figure>,
+        pub range: Option<Figure>,
+        #[serde(default)]
+        pub surface: Vec<Surface>,
         #[serde(default)]
         pub collective: Vec<Collective>,
+        #[serde(default)]
+        pub fit: Vec<Fit>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct MemoryOnly {
+        pub efficiency: Figure,
     }
 
     #[derive(Deserialize)]
@@ -103,8 +123,16 @@ mod raw {
         pub origin: String,
         pub source: String,
         pub note: Option<String>,
+        pub waves: Option<Waves>,
         pub axes: [Vec<f64>; 3],
         pub efficiency: Vec<f64>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Waves {
+        pub cores: f64,
+        pub tile: [f64; 2],
     }
 
     #[derive(Deserialize)]
@@ -114,6 +142,8 @@ mod raw {
         pub points: u64,
         pub median_error: f64,
         pub p90_error: f64,
+        #[serde(default)]
+        pub terms: BTreeMap<String, f64>,
     }
 }
 
@@ -153,17 +183,6 @@ impl Reader<'_> {
         let mut diagnostic = Diagnostic::error("kernel::calibration", message).at(self.file, 0..0);
         diagnostic.hint = hint;
         self.found.push(diagnostic);
-    }
-
-    /// A calibration's kernels with the collectives of one machine.
-    fn derived(mut self, id: &str, raw: &raw::Derived) -> Result<Calibration, Diagnostics> {
-        let mut calibration = crate::choose::calibration(&raw.base)?;
-        let own: Vec<Curve> = raw.collective.iter().filter_map(|c| self.curve(c)).collect();
-        calibration.curves.retain(|c| own.iter().all(|o| o.operation != c.operation));
-        calibration.curves.extend(own);
-        (calibration.id, calibration.name) = (id.to_owned(), raw.name.clone());
-        calibration.machine = true;
-        if self.found.0.is_empty() { Ok(calibration) } else { Err(self.found) }
     }
 
     fn curve(&mut self, raw: &raw::Collective) -> Option<Curve> {
@@ -359,7 +378,13 @@ impl Reader<'_> {
                 None
             }
         };
+        let waves = raw.waves.as_ref().map(|w| Waves { cores: w.cores, tile: w.tile });
+        let sane = |v: f64| (1.0..=1e6).contains(&v);
+        if waves.is_some_and(|w| !(sane(w.cores) && w.tile.into_iter().all(sane))) {
+            self.problem(format!("{label}: cores and tiles are whole numbers from 1 on"), None);
+        }
         Some(SurfaceEntry {
+            waves,
             operation: operation?,
             dtype: dtype?,
             surface: surface?,
@@ -379,5 +404,6 @@ fn fit(raw: &raw::Fit) -> FitError {
         points: raw.points,
         median_error: raw.median_error,
         p90_error: raw.p90_error,
+        terms: raw.terms.iter().map(|(name, value)| (name.clone(), *value)).collect(),
     }
 }

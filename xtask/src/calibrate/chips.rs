@@ -1,6 +1,6 @@
 //! What the fit must be told of each chip.
 
-use super::write::Figure;
+use calibrate::{Machine, Written};
 use catalog::Dtype;
 
 /// One chip.
@@ -21,8 +21,8 @@ pub struct Spec {
     pub memory: f64,
     /// One direction of a chip's scale-up links. Bytes/s.
     pub link: f64,
-    /// Distribution of expert load the experts are fitted to.
-    pub expert_load: &'static str,
+    /// Streaming multiprocessors.
+    pub cores: f64,
     /// Share of the forward rate that the backward pass of attention reaches: value, low, high.
     pub attention_backward: (f64, f64, f64),
     /// Origin and derivation of that share.
@@ -52,7 +52,7 @@ pub const CHIPS: [Spec; 4] = [
         peaks: &[(Dtype::Bf16, 312e12)],
         memory: 2.0e12,
         link: 300e9,
-        expert_load: "power_law_1.01",
+        cores: 108.0,
         attention_backward: (0.87, 0.74, 1.0),
         attention_note: FA2,
     },
@@ -65,7 +65,7 @@ pub const CHIPS: [Spec; 4] = [
         peaks: &[(Dtype::Bf16, 989e12), (Dtype::Fp8, 1979e12)],
         memory: 3.35e12,
         link: 450e9,
-        expert_load: "balanced",
+        cores: 132.0,
         attention_backward: (0.87, 0.74, 1.0),
         attention_note: FA2,
     },
@@ -78,7 +78,7 @@ pub const CHIPS: [Spec; 4] = [
         peaks: &[(Dtype::Bf16, 2.25e15), (Dtype::Fp8, 4.5e15), (Dtype::Fp4, 9e15)],
         memory: 8e12,
         link: 900e9,
-        expert_load: "balanced",
+        cores: 148.0,
         attention_backward: (0.93, 0.72, 1.05),
         attention_note: SIMUMAX,
     },
@@ -91,7 +91,7 @@ pub const CHIPS: [Spec; 4] = [
         peaks: &[(Dtype::Bf16, 2.5e15), (Dtype::Fp8, 5e15), (Dtype::Fp4, 1e16)],
         memory: 8e12,
         link: 900e9,
-        expert_load: "balanced",
+        cores: 152.0,
         attention_backward: (0.93, 0.72, 1.05),
         attention_note: SIMUMAX,
     },
@@ -99,9 +99,20 @@ pub const CHIPS: [Spec; 4] = [
 
 impl Spec {
     /// The backward share of attention as written.
-    pub fn attention(&self) -> Figure {
+    pub fn attention(&self) -> Written {
         let (value, low, high) = self.attention_backward;
         let (origin, source, note) = self.attention_note;
-        Figure::new(value, "", origin, source).range(low, high).note(note)
+        Written::new(value, "", origin, source).range(low, high).note(note)
+    }
+
+    /// What its measurements are shares of.
+    pub fn machine(&self) -> Machine {
+        Machine {
+            matrix: self.peaks.iter().copied().collect(),
+            memory: self.memory,
+            link: self.link,
+            cores: Some(self.cores),
+            fixed_s: 0.0,
+        }
     }
 }

@@ -2,192 +2,140 @@
 //!
 //! FOLDER holds one folder per chip (`a100-sxm`, `h100-sxm`, `b200-sxm`, `gb200`) with the Parquet
 //! tables of NVIDIA `AIConfigurator`, and `simumax-b200/ops.csv` of `SimuMax`. Prints the errors on
-//! kernels kept out of each fit.
+//! kernels kept out of each fit. `calibrate blind FOLDER` prints how well one chip's calibration
+//! foretells the others' kernels.
 
 mod chips;
-mod collectives;
-mod fit;
-mod points;
-mod simumax;
+mod machine_fits;
+mod sheet;
 pub mod steps;
-mod table;
-mod write;
 
 use anyhow::{Context, Result, anyhow};
-use catalog::Dtype;
+use calibrate::{Calibrated, Kind, Measured, Subject, Table, Written, blind, calibrate, collective};
 use chips::{CHIPS, Spec};
-use fit::{Axes, Fitted, fit, powers};
-use kernel::Surface;
-use model::Work;
-use points::Machine;
+use machine_fits::Fits;
+use sheet::{Known, document};
 use std::path::Path;
-use table::Table;
-use write::{Figure, Sheet};
 
 /// Runs the command.
 pub fn run(folder: &Path, out: &Path) -> Result<()> {
     let mut b200 = None;
     for spec in &CHIPS {
-        let sheet = chip(folder, spec).with_context(|| spec.id.to_owned())?;
-        write::write(&out.join(format!("{}.toml", spec.id)), &sheet)?;
+        let text = chip(folder, spec).with_context(|| spec.id.to_owned())?;
+        std::fs::write(out.join(format!("{}.toml", spec.id)), &text)?;
         if spec.id == "b200" {
-            b200 = Some(sheet);
+            b200 = Some((spec, text));
         }
     }
-    let base = b200.context("no b200")?;
-    let spec = CHIPS.iter().find(|s| s.id == "b200").context("no b200")?;
-    let sheet = simumax::sheet(&folder.join("simumax-b200/ops.csv"), spec, &base)?;
-    write::write(&out.join("simumax-b200.toml"), &sheet)?;
-    let text = collectives::vtrain(&folder.join("a100-sxm/allreduce_vtrain.csv"))?;
-    std::fs::write(out.join("vtrain-a100.toml"), text)?;
+    let (spec, text) = b200.context("no b200")?;
+    let base = kernel::parse_calibration("b200", "b200.toml", &text).map_err(|d| anyhow!("{d:?}"))?;
+    let text = simumax(&folder.join("simumax-b200"), spec, &base)?;
+    std::fs::write(out.join("simumax-b200.toml"), text)?;
+    let table = read(&folder.join("a100-sxm/allreduce_vtrain.csv"))?;
+    let subject = Subject { machine: CHIPS[0].machine(), base: None };
+    let fits = calibrate(&[table], &subject).map_err(|d| anyhow!("{d:?}"))?;
+    std::fs::write(out.join("vtrain-a100.toml"), vtrain(&fits.curves))?;
     Ok(())
 }
 
-fn chip(folder: &Path, spec: &'static Spec) -> Result<Sheet> {
-    let folder = folder.join(spec.folder);
-    let read = |name: &str| Table::parquet(&folder.join(format!("{name}.parquet")));
-    let gemm = read("gemm")?;
-    let bf16 = points::gemm(&gemm, Dtype::Bf16)?;
-    // Products of under 2^24 multiply-adds take the fixed time and little else.
-    let small = |s: &[u64; 3]| s.iter().product::<u64>() < 1 << 24;
-    let mut tiny: Vec<f64> = bf16.iter().filter(|(s, _)| small(s)).map(|(_, t)| *t).collect();
-    tiny.sort_by(f64::total_cmp);
-    let fixed_s = *tiny.get(tiny.len() / 20).context("no small products")?;
-    let measured = folder.join("mhc.parquet").exists();
-    let copy = if measured { copy_share(&read("mhc")?, spec)? } else { 0.85 };
-    let machine = machine(spec, fixed_s, copy);
-    let mut sheet = Sheet::new(
-        spec,
-        Figure::new(fixed_s * 1e6, "us", "measured", "AIC")
-            .note("5th percentile of BF16 products below 2^24 multiply-adds"),
-    );
-    if measured {
-        sheet.memory = Figure::new(copy, "", "measured", "AIC")
-            .range(0.65, 0.92)
-            .note("hyper-connection write of 16,384 tokens and more; ordinary kernels reach less");
-    }
-    let (attention, moe) = (read("attention")?, read("moe")?);
-    let latent = points::latent(&read("mla")?, &machine)?;
-    for (dtype, _) in spec.peaks {
-        let fastest = points::gemm(&gemm, *dtype)?;
-        let points = points::gemm_points(&fastest, &machine, *dtype);
-        let dense = fitted(&gemm_axes(), &points, &machine, *dtype, gemm_node, 0.999)?;
-        // A grouped product is at best a dense one.
-        let best = dense.as_ref().map_or(0.999, |fitted| best_product(&fitted.surface));
-        sheet.add("gemm", *dtype, dense);
-        let mut points = points::attention(&attention, &machine, *dtype)?;
-        if *dtype == Dtype::Bf16 {
-            points.extend(latent.clone());
-        }
-        let axes = attention_axes();
-        sheet.add(
-            "attention",
-            *dtype,
-            fitted(&axes, &points, &machine, *dtype, attention_node, 0.999)?,
-        );
-        let points = points::experts(&moe, &machine, *dtype, spec.expert_load)?;
-        let axes = expert_axes();
-        sheet.add(
-            "grouped-gemm",
-            *dtype,
-            fitted(&axes, &points, &machine, *dtype, expert_node, best)?,
-        );
-    }
-    sheet.curves = collectives::read(&read("nccl")?)?;
-    for load in ["power_law_1.01", "power_law_1.2"] {
-        if let Some(share) = skew(&moe, load)? {
-            sheet.skew.push((load, share));
+/// How well the calibration of the catalog's `reference` foretells the kernels of the other chips.
+pub fn run_blind(folder: &Path, reference: &str) -> Result<()> {
+    let calibration = kernel::calibration(reference).map_err(|d| anyhow!("{d:?}"))?;
+    for spec in CHIPS.iter().filter(|s| s.id != reference) {
+        let tables = tables(&folder.join(spec.folder))?;
+        let rows = blind(&calibration, &spec.machine(), &tables).map_err(|d| anyhow!("{d:?}"))?;
+        for row in rows {
+            println!(
+                "{reference} -> {:6} {:24} {:6} shapes  signed {:+6.1} %  median {:5.1} %  p90 {:5.1} %{}",
+                spec.id,
+                row.operator,
+                row.points,
+                100.0 * row.signed_median,
+                100.0 * row.median,
+                100.0 * row.p90,
+                row.stand_in.map_or(String::new(), |d| format!("  by the share of {}", d.word()))
+            );
         }
     }
-    Ok(sheet)
+    Ok(())
 }
 
-fn machine(spec: &Spec, fixed_s: f64, copy: f64) -> Machine {
-    Machine { matrix: spec.peaks.to_vec(), memory: spec.memory, fixed_s, copy }
+fn chip(folder: &Path, spec: &Spec) -> Result<String> {
+    let tables = tables(&folder.join(spec.folder))?;
+    let subject = Subject { machine: spec.machine(), base: None };
+    let fits = calibrate(&tables, &subject).map_err(|d| anyhow!("{d:?}"))?;
+    print(spec.id, &fits);
+    Ok(document(spec, &Known::of(spec, &fits), &fits).text(&fits))
 }
 
-/// Fits one surface, or nothing where nothing is measured.
-fn fitted(
-    axes: &Axes,
-    points: &[fit::Point],
-    machine: &Machine,
-    dtype: Dtype,
-    node: fn([f64; 3]) -> Work,
-    best: f64,
-) -> Result<Option<Fitted>> {
-    if points.len() < 100 {
-        return Ok(None);
+fn simumax(folder: &Path, spec: &Spec, base: &kernel::Calibration) -> Result<String> {
+    let table = read(&folder.join("ops.csv"))?;
+    let authors = Fits::read(&folder.join("fits.json"))?;
+    let subject = Subject { machine: spec.machine(), base: Some(base) };
+    let mut fits = calibrate(&[table], &subject).map_err(|d| anyhow!("{d:?}"))?;
+    print("simumax-b200", &fits);
+    fits.curves = authors.curves()?;
+    let inside = "inside the measured efficiency";
+    let known = Known {
+        name: "The B200 machine of the SimuMax measurements".to_owned(),
+        machine: true,
+        source: "SIMUMAX",
+        fixed: Written::new(0.0, "us", "measured", "SIMUMAX").note(inside),
+        fixed_vector: authors.fixed_vector()?,
+        memory: authors.efficiency()?,
+        routing: authors.routing()?,
+    };
+    Ok(document(spec, &known, &fits).text(&fits))
+}
+
+/// vTrain's all-reduce table as a machine with A100's kernels.
+fn vtrain(curves: &[Measured]) -> String {
+    let mut text = "# Written by `cargo xtask calibrate`; do not edit.\n\
+                    name = \"vTrain's nodes of eight A100: A100 kernels, its own all-reduce\"\n\
+                    base = \"a100\"\n"
+        .to_owned();
+    curves.iter().for_each(|curve| collective(&mut text, curve, "VTRAIN"));
+    text
+}
+
+/// Every Parquet table of a folder, by name.
+fn tables(folder: &Path) -> Result<Vec<Table>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "parquet") {
+            paths.push(path);
+        }
     }
-    let ideal = |x: [f64; 3]| machine.ideal(&node(x), dtype);
-    // `best` limits the share of the matrix peak; a node bound by memory may come nearer its own.
-    let peak = machine.peak(dtype).context("no peak")?;
-    let limit = |x: [f64; 3]| (ideal(x) * best * peak / node(x).matrix_flops()).min(0.999);
-    fit(axes, points, &ideal, 0.02, &limit, None).map(Some).map_err(|e| anyhow!(e))
+    paths.sort();
+    paths.iter().map(|path| read(path)).collect()
 }
 
-/// Highest efficiency of the large products of a surface.
-fn best_product(surface: &Surface) -> f64 {
-    let sizes = [4096.0, 8192.0, 16_384.0];
-    let pairs = sizes.iter().flat_map(|n| sizes.iter().map(move |k| (*n, *k)));
-    pairs.map(|(n, k)| surface.at([8192.0, n, k])).fold(0.0, f64::max)
+fn read(path: &Path) -> Result<Table> {
+    let name = path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let table = if path.extension().is_some_and(|e| e == "parquet") {
+        Table::parquet(&name, bytes)
+    } else {
+        Table::csv(&name, &String::from_utf8(bytes)?)
+    };
+    let table = table.map_err(|d| anyhow!("{}", d.message))?;
+    Kind::of(&table).map_err(|d| anyhow!("{d:?}"))?;
+    Ok(table)
 }
 
-fn gemm_axes() -> Axes {
-    [powers(128.0, 32_768.0, 2.0), powers(128.0, 65_536.0, 2.0), powers(128.0, 65_536.0, 2.0)]
-}
-
-fn gemm_node([m, n, k]: [f64; 3]) -> Work {
-    Work::Gemm { m, n, k, count: 1.0 }
-}
-
-fn attention_axes() -> Axes {
-    [
-        powers(128.0, 16_384.0, 2.0),
-        powers(1024.0, 4_194_304.0, 4.0),
-        vec![64.0, 128.0, 160.0, 256.0],
-    ]
-}
-
-fn attention_node([context, rows, width]: [f64; 3]) -> Work {
-    let (heads, kv_heads) = (1.0, 1.0);
-    Work::Attention { rows, heads, kv_heads, d_qk: width, d_v: width, context, keys: 2.0 * context }
-}
-
-fn expert_axes() -> Axes {
-    [powers(16.0, 8_192.0, 2.0), powers(2.0, 256.0, 2.0), powers(128.0, 8_192.0, 2.0)]
-}
-
-fn expert_node([each, groups, width]: [f64; 3]) -> Work {
-    Work::GroupedGemm { groups, rows: each * groups, n: width, k: width }
-}
-
-/// Median share of the bandwidth that large hyper-connection writes reach: four streams and the
-/// sub-layer's output read, four streams written, two bytes each.
-fn copy_share(table: &Table, spec: &Spec) -> Result<f64> {
-    let (tokens, sites) = (table.number("num_tokens")?, table.number("num_sites")?);
-    let (streams, hidden) = (table.number("hc_mult")?, table.number("hidden_size")?);
-    let (name, ms) = (table.word("op_name")?, table.number("latency_ms")?);
-    let mut shares: Vec<f64> = (0..table.rows)
-        .filter(|i| name[*i] == "post" && tokens[*i] >= 16_384.0)
-        .map(|i| {
-            let bytes = tokens[i] * sites[i] * (2.0 * streams[i] + 1.0) * hidden[i] * 2.0;
-            bytes / spec.memory / (ms[i] * 1e-3)
-        })
-        .collect();
-    shares.sort_by(f64::total_cmp);
-    shares.get(shares.len() / 2).copied().context("no hyper-connection writes")
-}
-
-/// Median slow-down of experts under a skewed load against a balanced one, 4096 tokens and more.
-fn skew(table: &Table, load: &str) -> Result<Option<(f64, f64, f64)>> {
-    let balanced = points::expert_times(table, Dtype::Bf16, "balanced")?;
-    let skewed = points::expert_times(table, Dtype::Bf16, load)?;
-    let mut ratios: Vec<f64> = skewed
-        .iter()
-        .filter(|(shape, _)| shape[0] >= 4096 && shape[6] > 1)
-        .filter_map(|(shape, s)| Some(s / balanced.get(shape)?))
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    let at = |q: f64| ratios[((ratios.len() - 1) as f64 * q) as usize];
-    Ok((ratios.len() > 20).then(|| (at(0.5), at(0.1), at(0.9))))
+fn print(id: &str, fits: &Calibrated) {
+    for row in &fits.errors {
+        eprintln!(
+            "{id:14} {:22} {:6} shapes ({:5} left out)  median {:5.1} %  p90 {:5.1} %",
+            row.operator,
+            row.points,
+            row.left_out,
+            100.0 * row.median,
+            100.0 * row.p90
+        );
+    }
+    for warning in &fits.warnings.0 {
+        eprintln!("{id:14} {}", warning.message);
+    }
 }

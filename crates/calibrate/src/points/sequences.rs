@@ -1,0 +1,94 @@
+//! Attention over sequences: grouped-query and latent.
+
+use super::{Fastest, keep, names};
+use crate::fit::{Axes, Point, powers};
+use crate::fold::block;
+use crate::machine::Machine;
+use crate::table::Table;
+use catalog::Dtype;
+use diagnostic::Diagnostic;
+use kernel::load;
+use model::Work;
+
+/// Nodes of the surface.
+pub fn axes() -> Axes {
+    [
+        powers(128.0, 16_384.0, 2.0),
+        powers(1024.0, 4_194_304.0, 4.0),
+        vec![64.0, 128.0, 160.0, 256.0],
+    ]
+}
+
+/// A node as work.
+pub fn node([context, rows, width]: [f64; 3]) -> Work {
+    let (heads, kv_heads) = (1.0, 1.0);
+    Work::Attention { rows, heads, kv_heads, d_qk: width, d_v: width, context, keys: 2.0 * context }
+}
+
+/// Causal attention of whole sequences, forward; in blocks of one head layout.
+pub fn grouped(table: &Table, machine: &Machine, dtype: Dtype) -> Result<Vec<Point>, Diagnostic> {
+    let column = |name| table.number(name);
+    let (batch, seq) = (column("batch_size")?, column("seq_len")?);
+    let (heads, groups) = (column("num_heads")?, column("num_kv_heads")?);
+    let (width, window) = (column("head_dim")?, column("window_size")?);
+    let (ms, format) = (column("latency_ms")?, table.word("dtype")?);
+    let mut fastest = Fastest::<6>::new();
+    for i in (0..table.rows).filter(|i| names(dtype).contains(&format[*i].as_str())) {
+        let shape = [batch[i], seq[i], heads[i], groups[i], width[i], window[i]];
+        keep(&mut fastest, shape.map(|v| v as u64), ms[i] * 1e-3);
+    }
+    let point = |(shape, measured_s): (&[u64; 6], &f64)| {
+        let [batch, seq, heads, kv_heads, width, window] = shape.map(|v| v as f64);
+        let work = causal(batch, seq, (heads, kv_heads), (width, width), window);
+        Point {
+            parts: vec![machine.part(&load(&work, dtype), dtype, None)],
+            terms: Vec::new(),
+            other_s: machine.fixed_s,
+            measured_s: *measured_s,
+            block: block(&shape[2..]),
+            operator: "attention",
+        }
+    };
+    Ok(fastest.iter().map(point).collect())
+}
+
+/// Latent attention as computed in training: keys of 192, values of 128, no shared heads; in blocks
+/// of one number of heads and sequence.
+pub fn latent(table: &Table, machine: &Machine) -> Result<Vec<Point>, Diagnostic> {
+    let column = |name| table.number(name);
+    let (batch, seq, heads) = (column("batch_size")?, column("seq_len")?, column("num_heads")?);
+    let (ms, cache) = (column("latency_ms")?, table.word("kv_cache_dtype")?);
+    let mut fastest = Fastest::<3>::new();
+    for i in (0..table.rows).filter(|i| cache[*i] == "bfloat16") {
+        keep(&mut fastest, [batch[i], seq[i], heads[i]].map(|v| v as u64), ms[i] * 1e-3);
+    }
+    let point = |(shape, measured_s): (&[u64; 3], &f64)| {
+        let [batch, seq, heads] = shape.map(|v| v as f64);
+        let work = causal(batch, seq, (heads, heads), (192.0, 128.0), 0.0);
+        Point {
+            parts: vec![machine.part(&load(&work, Dtype::Bf16), Dtype::Bf16, None)],
+            terms: Vec::new(),
+            other_s: machine.fixed_s,
+            measured_s: *measured_s,
+            block: block(&shape[1..]),
+            operator: "mla",
+        }
+    };
+    Ok(fastest.iter().map(point).collect())
+}
+
+/// Causal attention as work; `window` 0 is none.
+pub fn causal(batch: f64, seq: f64, heads: (f64, f64), widths: (f64, f64), window: f64) -> Work {
+    let reach = if window > 0.0 { window.min(seq) } else { seq };
+    // Mean over queries of min(position, reach).
+    let context = reach - reach * (reach - 1.0) / (2.0 * seq);
+    Work::Attention {
+        rows: batch * seq,
+        heads: heads.0,
+        kv_heads: heads.1,
+        d_qk: widths.0,
+        d_v: widths.1,
+        context,
+        keys: batch * seq,
+    }
+}
