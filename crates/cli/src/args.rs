@@ -26,6 +26,8 @@ pub enum Command {
     Plan(PlanQuestion),
     /// The whole run: days, failures, energy and money as distributions
     Campaign(crate::commands::campaign::CampaignArgs),
+    /// A calibration from measured kernels and collectives, with the fit's own error
+    Calibrate(crate::commands::calibrate::Calibrate),
     /// Replay published training steps and print the errors
     Validate(Validate),
     /// Programs captured elsewhere: Chakra traces in and out, run on a machine

@@ -1,5 +1,6 @@
 //! One function a command: read, ask the libraries, format.
 
+pub mod calibrate;
 pub mod campaign;
 pub mod fabric;
 pub mod flow;

@@ -38,6 +38,7 @@ fn run() -> ExitCode {
         },
         Some(Command::Campaign(a)) => commands::campaign::campaign(&a),
         Some(Command::Validate(a)) => commands::validate(&a),
+        Some(Command::Calibrate(a)) => commands::calibrate::calibrate(&a),
         Some(Command::Trace(a)) => commands::trace::trace(&a),
     };
     match result {

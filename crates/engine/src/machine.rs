@@ -49,7 +49,18 @@ impl Machine {
         precision: Precision,
         id: &str,
     ) -> Result<Self, diagnostic::Diagnostics> {
-        let calibration = kernel::calibration(id)?;
+        Self::calibrated(cluster, precision, kernel::calibration(id)?)
+    }
+
+    /// The same with a calibration at hand.
+    ///
+    /// # Errors
+    /// No stack serves the chip.
+    pub fn calibrated(
+        cluster: Cluster,
+        precision: Precision,
+        calibration: Calibration,
+    ) -> Result<Self, diagnostic::Diagnostics> {
         let kernel_time = Figure::ranged(
             1.0,
             (calibration.range.low, calibration.range.high),

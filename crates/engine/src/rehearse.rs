@@ -64,7 +64,7 @@ impl StageAnswer {
 pub fn machine(scenario: &Scenario) -> Result<Machine, Diagnostics> {
     let (cluster, precision) = (scenario.cluster.clone(), scenario.recipe.precision);
     let machine = match &scenario.calibration {
-        Some(id) => Machine::with_calibration(cluster, precision, id),
+        Some(own) => Machine::calibrated(cluster, precision, own.clone()),
         None => Machine::new(cluster, precision),
     }?;
     match &scenario.stack {

@@ -5,6 +5,7 @@
 //! JSON's numbers with pictures.
 
 mod algorithm_sheet;
+mod calibrate_page;
 mod campaign;
 mod catalog_page;
 mod fabric_page;
@@ -23,6 +24,7 @@ mod trace_page;
 mod validation;
 
 pub use algorithm_sheet::AlgorithmRun;
+pub use calibrate_page::{blind_json, blind_text, calibrate_json, calibrate_text};
 pub use campaign::{CampaignAnswer, campaign_json, campaign_page, campaign_text};
 pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_show_json};
 pub use fabric_page::{

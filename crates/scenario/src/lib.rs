@@ -39,7 +39,7 @@ pub struct Scenario {
     /// Ranks used.
     pub ranks: u64,
     /// A named calibration, if not the chip's own.
-    pub calibration: Option<String>,
+    pub calibration: Option<kernel::Calibration>,
     /// A named software stack, if not the chip family's usual one.
     pub stack: Option<catalog::Stack>,
     /// One per length stage of the recipe.

@@ -92,7 +92,11 @@ fn read(
     let sequence = if root.has("sequence") { root.take_positive("sequence") } else { None };
     let batch =
         if root.has("batch_sequences") { root.take_positive("batch_sequences") } else { None };
-    let calibration = if root.has("calibration") { root.take_str("calibration") } else { None };
+    let calibration = if root.has("calibration") {
+        part(&mut root, "calibration", |value| calibration(value, read_file)).map(Some)
+    } else {
+        Some(None)
+    };
     let published = published(&mut root);
     let campaign = campaign(&mut root, read_file);
     let plan_span = root.span_of("plan");
@@ -114,11 +118,6 @@ fn read(
         let message = format!("`plan.{key}` is missing");
         reader.report(Diagnostic::error("catalog::missing-key", message), plan_span.clone());
     }
-    if let Some(id) = &calibration
-        && let Err(problems) = kernel::calibration(id)
-    {
-        reader.extend(problems);
-    }
     let (model, recipe) = (model?, recipe?);
     if recipe.model != model.name {
         let message = format!("the recipe is `{}`'s, the model is `{}`", recipe.model, model.name);
@@ -132,7 +131,7 @@ fn read(
         recipe,
         cluster,
         ranks,
-        calibration,
+        calibration: calibration?,
         stack: stack?,
         jobs,
         main,
@@ -226,6 +225,15 @@ fn cluster(value: &str, read_file: &ReadFile<'_>) -> Result<catalog::Cluster, Di
         return catalog::parse_cluster(value, &read_text(value, read_file)?);
     }
     catalog::cluster(value)
+}
+
+/// A calibration of the catalog, or a file as `supernode calibrate` writes it.
+fn calibration(value: &str, read_file: &ReadFile<'_>) -> Result<kernel::Calibration, Diagnostics> {
+    if !is_path(value, ".toml") {
+        return kernel::calibration(value);
+    }
+    let id = value.rsplit('/').next().unwrap_or(value).trim_end_matches(".toml");
+    kernel::parse_calibration(id, value, &read_text(value, read_file)?)
 }
 
 fn stage_tables(root: &mut Table<'_>) -> Option<Vec<StageTable>> {
