@@ -102,7 +102,8 @@ fn kernels(
     let factors = fit.map_or(Vec::new(), |f| factors(&experts::TERMS, &f.terms));
     let predicted = |p: &Point| {
         let parts = p.parts.iter();
-        let kernels: f64 = parts.map(|(s, x)| s / libm::exp(entry.surface.log_at(*x)).min(1.0)).sum();
+        let kernels: f64 =
+            parts.map(|(s, x)| s / libm::exp(entry.surface.log_at(*x)).min(1.0)).sum();
         kernels + p.other_s + sum(&p.terms, &factors)
     };
     let ratios = points.iter().map(|p| predicted(p) / p.measured_s).collect();

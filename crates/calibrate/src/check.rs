@@ -102,7 +102,8 @@ fn bounds(
         }
         Kind::Attention => {
             let column = |name| table.number(name);
-            let (batch, seq, heads) = (column("batch_size")?, column("seq_len")?, column("num_heads")?);
+            let (batch, seq, heads) =
+                (column("batch_size")?, column("seq_len")?, column("num_heads")?);
             let (width, window) = (column("head_dim")?, column("window_size")?);
             let flops = |i: usize, _: f64| {
                 let reach = if window[i] > 0.0 { window[i].min(seq[i]) } else { seq[i] };
@@ -117,9 +118,8 @@ fn bounds(
             let (tokens, hidden, inner) =
                 (column("num_tokens")?, column("hidden_size")?, column("inter_size")?);
             let (topk, tp, ep) = (column("topk")?, column("moe_tp_size")?, column("moe_ep_size")?);
-            let flops = |i: usize, _: f64| {
-                4.0 * tokens[i] * topk[i] / ep[i] * hidden[i] * inner[i] / tp[i]
-            };
+            let flops =
+                |i: usize, _: f64| 4.0 * tokens[i] * topk[i] / ep[i] * hidden[i] * inner[i] / tp[i];
             each(table, machine, found, "dtype", &flops, &|_, _| 0.0)
         }
         Kind::Collectives if machine.link > 0.0 => {
@@ -139,7 +139,8 @@ fn bounds(
         Kind::Efficiencies => {
             let share = table.number("efficiency")?;
             for (i, share) in share.iter().enumerate().filter(|(_, s)| **s > 2.0 / PEAK_SLACK) {
-                let message = format!("an efficiency of {share} is above any count of causal FLOPs");
+                let message =
+                    format!("an efficiency of {share} is above any count of causal FLOPs");
                 found.add(table.problem("calibrate::bound", i, message));
             }
             Ok(())

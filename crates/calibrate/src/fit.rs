@@ -55,7 +55,8 @@ impl Solution {
     /// Time of a kernel. Seconds.
     pub fn predicted_s(&self, point: &Point) -> f64 {
         let parts = point.parts.iter();
-        let kernels: f64 = parts.map(|(s, x)| s / libm::exp(self.surface.log_at(*x)).min(1.0)).sum();
+        let kernels: f64 =
+            parts.map(|(s, x)| s / libm::exp(self.surface.log_at(*x)).min(1.0)).sum();
         kernels + beside(point, &self.factors)
     }
 }
@@ -144,11 +145,7 @@ fn refitted(points: &[&Point], solution: &Solution, width: usize) -> Vec<f64> {
     least_absolute_positive(&rows, &right, width)
 }
 
-fn surface(
-    problem: &Problem<'_>,
-    points: &[&Point],
-    factors: &[f64],
-) -> Result<Solution, String> {
+fn surface(problem: &Problem<'_>, points: &[&Point], factors: &[f64]) -> Result<Solution, String> {
     let axes = problem.axes;
     let mut logs = least_absolute(problem, points, factors)?;
     for (node, y) in logs.iter_mut().enumerate() {

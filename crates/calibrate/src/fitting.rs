@@ -189,9 +189,8 @@ impl<'a> Run<'a> {
         }
         // Whole waves of tiles where they come nearer the kernels kept out of the fit.
         let waves = self.machine.cores.map(|cores| Waves { cores, tile: TILE });
-        let plain = self.surface(Operation::Gemm, dtype, None, |m, w| {
-            dense::points(&fastest, m, dtype, w)
-        })?;
+        let plain = self
+            .surface(Operation::Gemm, dtype, None, |m, w| dense::points(&fastest, m, dtype, w))?;
         let in_waves = match (plain.is_some(), waves) {
             (true, Some(_)) => self.surface(Operation::Gemm, dtype, waves, |m, w| {
                 dense::points(&fastest, m, dtype, w)
@@ -254,8 +253,12 @@ impl<'a> Run<'a> {
         for table in self.tables(Kind::Efficiencies) {
             let machine = Machine { fixed_s: 0.0, ..self.machine.clone() };
             let Efficiencies { gemm, experts, attention } = efficiencies::read(table, &machine)?;
-            let measured = |o| self.out.surfaces.iter().any(|s| (s.operation, s.dtype) == (o, Dtype::Bf16));
-            if [Operation::Gemm, Operation::GroupedGemm, Operation::Attention].into_iter().any(measured) {
+            let measured =
+                |o| self.out.surfaces.iter().any(|s| (s.operation, s.dtype) == (o, Dtype::Bf16));
+            if [Operation::Gemm, Operation::GroupedGemm, Operation::Attention]
+                .into_iter()
+                .any(measured)
+            {
                 let message = "both efficiencies and times of the same operators are given";
                 return Err(Diagnostic::error("calibrate::twice", message)
                     .at(&table.file, 0..0)
@@ -327,7 +330,8 @@ impl<'a> Run<'a> {
         let machine = self.machine.clone();
         let ideal = |x: [f64; 3]| machine.ideal(&node(x), dtype, waves);
         // A grouped product is at best a dense one; a node bound by memory may come nearer its own.
-        let best = if operation == Operation::GroupedGemm { self.best_product(dtype) } else { 0.999 };
+        let best =
+            if operation == Operation::GroupedGemm { self.best_product(dtype) } else { 0.999 };
         let limit = |x: [f64; 3]| (ideal(x) * best * peak / node(x).matrix_flops()).min(0.999);
         let prior = base.and_then(|b| b.surface(operation, dtype)).map(|entry| {
             let size = axes.iter().map(Vec::len).product::<usize>();
@@ -351,7 +355,8 @@ impl<'a> Run<'a> {
 
     /// Highest efficiency of the large products.
     fn best_product(&self, dtype: Dtype) -> f64 {
-        let own = self.out.surfaces.iter().find(|s| (s.operation, s.dtype) == (Operation::Gemm, dtype));
+        let own =
+            self.out.surfaces.iter().find(|s| (s.operation, s.dtype) == (Operation::Gemm, dtype));
         let own = own.map(|s| &s.fitted.solution.surface);
         let base = || self.subject.base?.surface(Operation::Gemm, dtype).map(|e| &e.surface);
         let Some(surface) = own.or_else(base) else { return 0.999 };
@@ -402,7 +407,8 @@ impl<'a> Run<'a> {
     fn collectives(&mut self) -> Result<(), Diagnostics> {
         for curve in read_curves(self.sorted)? {
             if curve.sizes().len() < 2 {
-                let message = format!("{}: fewer than two sizes that all groups have", curve.operation);
+                let message =
+                    format!("{}: fewer than two sizes that all groups have", curve.operation);
                 self.out.warnings.push(Diagnostic::warning("calibrate::few", message));
                 continue;
             }
@@ -477,8 +483,9 @@ fn fit_module(module: &Module) -> (Vec<f64>, Vec<f64>) {
     let folds = folds(&blocks);
     let solve = |keep: &dyn Fn(usize) -> bool| {
         let kept = module.points.iter().enumerate().filter(|(i, _)| keep(*i)).map(|p| p.1);
-        let rows: Vec<f64> =
-            kept.flat_map(|p| p.terms.iter().map(|t| t / p.measured_s).collect::<Vec<_>>()).collect();
+        let rows: Vec<f64> = kept
+            .flat_map(|p| p.terms.iter().map(|t| t / p.measured_s).collect::<Vec<_>>())
+            .collect();
         let right = vec![1.0; rows.len() / width];
         least_absolute_positive(&rows, &right, width)
     };

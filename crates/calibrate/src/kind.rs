@@ -119,11 +119,7 @@ const KINDS: [(Kind, &str, &[&str]); 11] = [
         "mhc",
         &["op_name", "num_tokens", "num_sites", "hc_mult", "hidden_size", "latency_ms"],
     ),
-    (
-        Kind::Collectives,
-        "nccl",
-        &["collective", "dtype", "num_gpus", "message_size", "latency_ms"],
-    ),
+    (Kind::Collectives, "nccl", &["collective", "dtype", "num_gpus", "message_size", "latency_ms"]),
     (Kind::Efficiencies, "ops", &["op", "peak_tflops", "shape", "efficiency"]),
     (Kind::AllReduce, "all-reduce", &["num_gpus", "bytes", "time_ns"]),
     (Kind::Gemm, "gemm", &["dtype", "m", "n", "k", "latency_ms"]),
@@ -144,7 +140,8 @@ impl Kind {
         let nearest = KINDS
             .iter()
             .max_by(|a, b| share(a.2).total_cmp(&share(b.2)).then(a.2.len().cmp(&b.2.len())));
-        let Some((_, word, columns)) = nearest.filter(|(_, _, columns)| share(columns) >= 0.5) else {
+        let Some((_, word, columns)) = nearest.filter(|(_, _, columns)| share(columns) >= 0.5)
+        else {
             let words: Vec<&str> = KINDS.iter().map(|k| k.1).collect();
             return Err(Diagnostic::error(
                 "calibrate::kind",
@@ -205,7 +202,9 @@ impl Kind {
                 &["hidden_size", "num_token", "num_topk", "dispatch_sms", "combine_sms", "node_num"]
             }
             Self::Mhc => &["num_tokens", "num_sites", "hc_mult", "hidden_size"],
-            Self::Compressed => &["num_heads", "batch_size", "seq_len", "tp_size", "compress_ratio"],
+            Self::Compressed => {
+                &["num_heads", "batch_size", "seq_len", "tp_size", "compress_ratio"]
+            }
             Self::Efficiencies => &[],
             Self::AllReduce => &["num_gpus", "bytes"],
         }

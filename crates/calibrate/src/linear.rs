@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn factors_are_found_and_never_negative() {
-        let rows: Vec<f64> = (1..=20).flat_map(|i| [f64::from(i), f64::from(i * i % 7), 1.0]).collect();
+        let rows: Vec<f64> =
+            (1..=20).flat_map(|i| [f64::from(i), f64::from(i * i % 7), 1.0]).collect();
         let right: Vec<f64> = rows.chunks(3).map(|r| 2.0 * r[0] + 0.5 * r[1]).collect();
         let x = least_absolute_positive(&rows, &right, 3);
         assert!((x[0] - 2.0).abs() < 1e-3 && (x[1] - 0.5).abs() < 1e-3, "{x:?}");

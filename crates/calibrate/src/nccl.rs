@@ -50,7 +50,11 @@ pub fn text(name: &str, text: &str) -> Result<Table, Diagnostic> {
             continue;
         }
         let row = row(&cells, columns).filter(|_| cells.len() >= head.len()).ok_or_else(|| {
-            wrong(format!("row {}: `{}` is cut off or not nccl-tests'", rows.len() + 1, line.trim()))
+            wrong(format!(
+                "row {}: `{}` is cut off or not nccl-tests'",
+                rows.len() + 1,
+                line.trim()
+            ))
         })?;
         rows.push(row);
     }
@@ -65,7 +69,9 @@ fn untold(name: &str) -> Diagnostic {
     let known = PROGRAMS.map(|p| p.0).join(", ");
     Diagnostic::error("calibrate::nccl", "which collective it is cannot be told")
         .at(name, 0..0)
-        .hint(format!("name the file after the program, for example `all_reduce_perf.txt`: {known}"))
+        .hint(format!(
+            "name the file after the program, for example `all_reduce_perf.txt`: {known}"
+        ))
 }
 
 fn row(cells: &[&str], [size, count, format, time]: [usize; 4]) -> Option<Row> {
@@ -134,9 +140,8 @@ fn table(name: &str, operation: &str, members: usize, rows: &[Row]) -> Result<Ta
     table.add_words("collective", vec![operation.to_owned(); rows.len()]);
     table.add_words("dtype", rows.iter().map(|r| r.format.clone()).collect());
     table.add_numbers("num_gpus", vec![members as f64; rows.len()]);
-    let elements = |r: &&Row| {
-        libm::round(r.bytes / crate::collectives::width(&r.format).unwrap_or(1.0))
-    };
+    let elements =
+        |r: &&Row| libm::round(r.bytes / crate::collectives::width(&r.format).unwrap_or(1.0));
     table.add_numbers("message_size", rows.iter().map(elements).collect());
     table.add_numbers("latency_ms", rows.iter().map(|r| r.us * 1e-3).collect());
     Ok(table)

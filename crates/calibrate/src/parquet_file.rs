@@ -93,7 +93,9 @@ fn add(
         Column::Words(_) if number.is_nan() => {
             return Err(format!("row {}: `{name}` is empty", row + 1));
         }
-        Column::Words(_) => return Err(format!("row {}: `{name}` is a number among words", row + 1)),
+        Column::Words(_) => {
+            return Err(format!("row {}: `{name}` is a number among words", row + 1));
+        }
     }
     Ok(())
 }

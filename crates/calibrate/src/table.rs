@@ -47,7 +47,8 @@ impl Table {
     /// No head, no rows, rows of another length, a column named twice.
     pub fn csv(file: &str, text: &str) -> Result<Self, Diagnostic> {
         let wrong = |message: String| Diagnostic::error("calibrate::csv", message).at(file, 0..0);
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let names: Vec<String> = reader
             .headers()
             .map_err(|e| wrong(format!("`{file}` is not a table: {e}")))?
@@ -100,8 +101,11 @@ impl Table {
             return Ok(column);
         }
         let Some(words) = self.words.get(name) else { return Err(self.missing(name)) };
-        let (row, cell) =
-            words.iter().enumerate().find(|(_, w)| w.parse::<f64>().is_err()).unwrap_or((0, &words[0]));
+        let (row, cell) = words
+            .iter()
+            .enumerate()
+            .find(|(_, w)| w.parse::<f64>().is_err())
+            .unwrap_or((0, &words[0]));
         Err(self.problem("calibrate::number", row, format!("`{name}` is `{cell}`, not a number")))
     }
 

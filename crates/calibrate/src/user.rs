@@ -14,11 +14,7 @@ pub fn document(
     fits: &Calibrated,
     source: &str,
 ) -> Document {
-    let head = vec![
-        ("name", quoted(name)),
-        ("base", quoted(&base.id)),
-        ("chip", quoted(&chip.id)),
-    ];
+    let head = vec![("name", quoted(name)), ("base", quoted(&base.id)), ("chip", quoted(&chip.id))];
     let mut peaks = vec![(
         "memory".to_owned(),
         quoted(&format!("{} TB/s", trimmed(chip.memory_bandwidth.value / 1e12, 4))),

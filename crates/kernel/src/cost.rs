@@ -199,7 +199,9 @@ fn time(
     let log = cal.log_efficiency(load.operation, dtype, load.point);
     let efficiency = (libm::exp(log) * share).min(1.0) * chip.sustained.value;
     let rounds = match cal.surface(load.operation, dtype).and_then(|s| s.waves) {
-        Some(waves) if load.operation == Operation::Gemm => waves.factor(load.point[0], load.point[1]),
+        Some(waves) if load.operation == Operation::Gemm => {
+            waves.factor(load.point[0], load.point[1])
+        }
         _ => 1.0,
     };
     let kernel_s = (matrix_s * rounds).max(vector_s).max(memory_s) / efficiency;

@@ -3,7 +3,8 @@
 mod derived;
 
 use crate::calibration::{
-    Backward, Calibration, Family, FitError, MemoryKind, Operation, Peaks, SurfaceEntry, Waves, index,
+    Backward, Calibration, Family, FitError, MemoryKind, Operation, Peaks, SurfaceEntry, Waves,
+    index,
 };
 use crate::curve::{Curve, WORDS};
 use crate::surface::Surface;

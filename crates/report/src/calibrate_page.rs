@@ -69,9 +69,7 @@ pub fn calibrate_json(
         })
     };
     let waves = fits.surfaces.iter().filter(|f| f.waves.is_some()).map(|f| f.dtype.word());
-    let skew = |(load, (value, low, high)): &(String, (f64, f64, f64))| {
-        json!({ "distribution": load, "value": value, "low": low, "high": high })
-    };
+    let skew = |(load, (value, low, high)): &(String, (f64, f64, f64))| json!({ "distribution": load, "value": value, "low": low, "high": high });
     let warnings: Vec<&str> = fits.warnings.0.iter().map(|w| w.message.as_str()).collect();
     stamp.on(json!({
         "name": name,

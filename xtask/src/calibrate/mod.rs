@@ -11,7 +11,9 @@ mod sheet;
 pub mod steps;
 
 use anyhow::{Context, Result, anyhow};
-use calibrate::{Calibrated, Kind, Measured, Subject, Table, Written, blind, calibrate, collective};
+use calibrate::{
+    Calibrated, Kind, Measured, Subject, Table, Written, blind, calibrate, collective,
+};
 use chips::{CHIPS, Spec};
 use machine_fits::Fits;
 use sheet::{Known, document};
@@ -28,7 +30,8 @@ pub fn run(folder: &Path, out: &Path) -> Result<()> {
         }
     }
     let (spec, text) = b200.context("no b200")?;
-    let base = kernel::parse_calibration("b200", "b200.toml", &text).map_err(|d| anyhow!("{d:?}"))?;
+    let base =
+        kernel::parse_calibration("b200", "b200.toml", &text).map_err(|d| anyhow!("{d:?}"))?;
     let text = simumax(&folder.join("simumax-b200"), spec, &base)?;
     std::fs::write(out.join("simumax-b200.toml"), text)?;
     let table = read(&folder.join("a100-sxm/allreduce_vtrain.csv"))?;

@@ -50,11 +50,8 @@ impl Known {
 
 /// The file.
 pub fn document(spec: &Spec, known: &Known, fits: &Calibrated) -> Document {
-    let relatives: Vec<String> = if known.machine {
-        Vec::new()
-    } else {
-        spec.relatives.iter().map(|r| quoted(r)).collect()
-    };
+    let relatives: Vec<String> =
+        if known.machine { Vec::new() } else { spec.relatives.iter().map(|r| quoted(r)).collect() };
     let head = vec![
         ("name", quoted(&known.name)),
         ("chip", quoted(spec.id)),

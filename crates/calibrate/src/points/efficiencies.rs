@@ -139,14 +139,8 @@ fn attention<'a>(
     passes: &'a mut Passes,
     backward: bool,
 ) -> Result<Read<'a>, Diagnostic> {
-    let [batch, seq, heads, kv_heads, d_qk, d_v] = row.numbers([
-        "batch",
-        "seq_len",
-        "head_num",
-        "kv_head_num",
-        "qk_head_dim",
-        "v_head_dim",
-    ])?;
+    let [batch, seq, heads, kv_heads, d_qk, d_v] =
+        row.numbers(["batch", "seq_len", "head_num", "kv_head_num", "qk_head_dim", "v_head_dim"])?;
     let work = causal(batch, seq, (heads, kv_heads), (d_qk, d_v), 0.0);
     let square = 2.0 * seq / (seq + 1.0);
     let load = if backward { data_load(&work, Dtype::Bf16) } else { load(&work, Dtype::Bf16) };

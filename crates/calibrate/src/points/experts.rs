@@ -50,7 +50,9 @@ pub fn distributions(table: &Table, dtype: Dtype) -> Result<Vec<String>, Diagnos
     let mut all: Vec<(usize, String)> =
         counts.into_iter().map(|(word, n)| (n, word.to_owned())).collect();
     // `balanced` sorts first among equals and is what others are compared with.
-    all.sort_by(|a, b| (b.1 == "balanced").cmp(&(a.1 == "balanced")).then(b.0.cmp(&a.0)).then(a.1.cmp(&b.1)));
+    all.sort_by(|a, b| {
+        (b.1 == "balanced").cmp(&(a.1 == "balanced")).then(b.0.cmp(&a.0)).then(a.1.cmp(&b.1))
+    });
     Ok(all.into_iter().map(|(_, word)| word).collect())
 }
 

@@ -74,7 +74,8 @@ pub fn exchange(table: &Table, machine: &Machine) -> Result<Vec<Module>, Diagnos
     const TERMS: [&str; 4] =
         ["start_10us", "bytes_over_link", "bytes_over_core_10_gb_s", "token_us_over_cores"];
     let column = |name| table.number(name);
-    let (hidden, tokens, topk) = (column("hidden_size")?, column("num_token")?, column("num_topk")?);
+    let (hidden, tokens, topk) =
+        (column("hidden_size")?, column("num_token")?, column("num_topk")?);
     let nodes = column("node_num")?;
     let module = |word: &str| -> Result<Module, Diagnostic> {
         let sms = table.number(&format!("{word}_sms"))?;
@@ -211,7 +212,8 @@ fn layer_terms(arch: &Architecture, shape: [u64; 4], machine: &Machine, dtype: D
     let wire = Wire { activation_bytes: 2.0, dispatch_bytes: 2.0, combine_bytes: 2.0 };
     let steps = model::layer_steps(arch, &arch.layers[0], &shard, &wire);
     let mut sums = [0.0; 4];
-    let ffn = |o: &Operator| matches!(o.class, Class::FeedForward | Class::Routing | Class::Experts);
+    let ffn =
+        |o: &Operator| matches!(o.class, Class::FeedForward | Class::Routing | Class::Experts);
     let operators = steps.iter().filter_map(|step| match step {
         Step::Compute(operator) => Some(operator),
         Step::Exchange(_) => None,

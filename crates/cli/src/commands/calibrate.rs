@@ -72,7 +72,9 @@ pub fn calibrate(args: &Calibrate) -> Result<Done, Failure> {
             return Err(Failure { problems, texts: vec![(output.clone(), text)] });
         }
         write_file(output, text.as_bytes())?;
-        notes.push_str(&format!("wrote `{output}`; a scenario names it: calibration = \"{output}\"\n"));
+        notes.push_str(&format!(
+            "wrote `{output}`; a scenario names it: calibration = \"{output}\"\n"
+        ));
     }
     let text = match args.format {
         Format::Text => report::calibrate_text(&name, &chip.id, &base.id, &fits),
@@ -129,8 +131,8 @@ fn read_one(path: &str, texts: &mut Texts) -> Result<Table, Diagnostic> {
     if bytes.starts_with(b"PAR1") || path.ends_with(".parquet") {
         return Table::parquet(path, bytes);
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| unread("neither text nor Parquet".to_owned()))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| unread("neither text nor Parquet".to_owned()))?;
     let table = if text.trim_start().starts_with('{') {
         nccl::json(path, &text)
     } else if nccl::is_text(&text) {

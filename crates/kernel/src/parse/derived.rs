@@ -28,7 +28,8 @@ impl Reader<'_> {
         self.figures(&mut calibration, raw);
         let peaks = calibration.peaks.clone();
         for own in raw.surface.iter().filter_map(|s| self.surface(s, &peaks)) {
-            let same = |s: &crate::SurfaceEntry| (s.operation, s.dtype) == (own.operation, own.dtype);
+            let same =
+                |s: &crate::SurfaceEntry| (s.operation, s.dtype) == (own.operation, own.dtype);
             calibration.surfaces.retain(|s| !same(s));
             calibration.surfaces.push(own);
         }
@@ -50,11 +51,12 @@ impl Reader<'_> {
         let share = |v: f64| v > 0.0 && v <= 1.0;
         let factor = |v: f64| v > 0.0 && v <= 100.0;
         let time = |v: f64| (0.0..=1e-3).contains(&v);
-        let mut put = |slot: &mut Figure, path: &str, raw: &raw::Figure, unit, ok: &dyn Fn(f64) -> bool| {
-            if let Some(figure) = self.figure(path, raw, unit, ok) {
-                *slot = figure;
-            }
-        };
+        let mut put =
+            |slot: &mut Figure, path: &str, raw: &raw::Figure, unit, ok: &dyn Fn(f64) -> bool| {
+                if let Some(figure) = self.figure(path, raw, unit, ok) {
+                    *slot = figure;
+                }
+            };
         if let Some(fixed) = &raw.fixed {
             put(&mut calibration.fixed_matrix, "fixed.matrix", &fixed.matrix, Unit::Second, &time);
             put(&mut calibration.fixed_vector, "fixed.vector", &fixed.vector, Unit::Second, &time);
