@@ -34,7 +34,7 @@ struct Hits<'a> {
     problems: Diagnostics,
 }
 
-/// The lines of a job with faults.
+/// The lines of a job with faults; `unfolded`, one for every rank that is left.
 ///
 /// # Errors
 /// Every fault that names what is not there or leaves nothing to run on.
@@ -43,6 +43,7 @@ pub(super) fn with_faults(
     fabric: &Fabric,
     levels: &[String],
     faults: &[Fault],
+    unfolded: bool,
 ) -> Result<Vec<Line>, Diagnostics> {
     let mut hits = Hits {
         grid: Grid::new(program),
@@ -65,7 +66,7 @@ pub(super) fn with_faults(
     if hits.problems.has_errors() {
         return Err(hits.problems);
     }
-    Ok(hits.lines(program))
+    Ok(if unfolded { hits.every_rank(program) } else { hits.lines(program) })
 }
 
 impl Hits<'_> {
@@ -198,6 +199,19 @@ impl Hits<'_> {
         Ok(())
     }
 
+    /// A line for every rank that is left.
+    fn every_rank(&self, program: &Program) -> Vec<Line> {
+        let left = self.grid.blocks() - self.lost.len() as u64;
+        let (_, high, _) = shares(program, self.grid.blocks(), left);
+        let mut lines = super::lines::unfolded(program);
+        for (&place, effect) in &self.places {
+            apply(&mut lines[place as usize], effect);
+        }
+        let lost = |place: usize| self.lost.contains(&(place as u64 / self.grid.block));
+        let kept = lines.into_iter().enumerate().filter(|(place, _)| !lost(*place));
+        kept.map(|(_, line)| Line { micro_batches: high, ..line }).collect()
+    }
+
     /// One set of lines for each way in which blocks are hit, and one for the rest.
     fn lines(&self, program: &Program) -> Vec<Line> {
         let (grid, stages) = (&self.grid, self.grid.stages as usize);
@@ -229,11 +243,8 @@ impl Hits<'_> {
                 }
                 let mut line = Line::new(label.to_owned(), ranks, micro_batches, stages);
                 line.groups = [key; 3];
-                for (&(stage, what), &rate) in hit.into_iter().flatten() {
-                    match what {
-                        What::Compute => line.speed[stage as usize] = f64::from_bits(rate),
-                        What::Ports(l) => line.ports[stage as usize][l] = f64::from_bits(rate),
-                    }
+                if let Some(effect) = hit {
+                    apply(&mut line, effect);
                 }
                 lines.push(line);
             };
@@ -250,6 +261,15 @@ impl Hits<'_> {
             push("beside", rest * blocks, low, 1 + key, None);
         }
         lines
+    }
+}
+
+fn apply(line: &mut Line, effect: &Effect) {
+    for (&(stage, what), &rate) in effect {
+        match what {
+            What::Compute => line.speed[stage as usize] = f64::from_bits(rate),
+            What::Ports(level) => line.ports[stage as usize][level] = f64::from_bits(rate),
+        }
     }
 }
 

@@ -114,14 +114,12 @@ fn lines_of(
     levels: &[String],
     options: &FlowOptions,
 ) -> Result<Vec<Line>, Diagnostics> {
-    if options.unfolded {
-        return Ok(lines::unfolded(program));
-    }
     match (options.faults.is_empty(), options.expert_tokens.is_empty()) {
+        (true, true) if options.unfolded => Ok(lines::unfolded(program)),
         (true, true) => Ok(lines::folded(program)),
         (false, true) => {
             let fabric = fabric::Fabric::new(&machine.cluster, program.ranks);
-            effects::with_faults(program, &fabric, levels, &options.faults)
+            effects::with_faults(program, &fabric, levels, &options.faults, options.unfolded)
         }
         (true, false) => Ok(effects::with_loads(program, &options.expert_tokens)?),
         (false, false) => {
