@@ -187,6 +187,9 @@ pub struct Routing {
     pub group_limit: Option<u64>,
 }
 
+/// Most experts of a program, beyond every model.
+const MOST_EXPERTS: u64 = 1 << 20;
+
 impl Program {
     /// The group of `axis`; of one rank if the program does not name it.
     pub fn group(&self, axis: Axis) -> Group {
@@ -202,17 +205,20 @@ impl Program {
     /// # Errors
     /// One sentence per violation.
     pub fn validate(&self) -> Result<(), Vec<String>> {
-        let mut problems = Vec::new();
-        let ranks: u64 = self.classes.iter().map(|c| c.ranks).sum();
+        let mut problems = self.shape_problems();
+        let ranks: u64 = self.classes.iter().fold(0, |sum, c| sum.saturating_add(c.ranks));
         if ranks != self.ranks {
             problems.push(format!("classes hold {ranks} ranks, the program {}", self.ranks));
         }
         for group in &self.groups {
-            if group.size == 0 || !self.ranks.is_multiple_of(group.size) {
+            let reach = group.size.checked_mul(group.stride);
+            if group.size == 0 || group.stride == 0 || !self.ranks.is_multiple_of(group.size) {
                 problems.push(format!(
                     "group {:?} of {} does not divide the ranks",
                     group.axis, group.size
                 ));
+            } else if reach.is_none_or(|r| r > self.ranks) {
+                problems.push(format!("group {:?} reaches beyond the ranks", group.axis));
             }
         }
         for segment in &self.segments {
@@ -241,9 +247,44 @@ impl Program {
                 problems.push(format!("rank {} runs an unknown segment", class.pipeline_rank));
             }
         }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// What is wrong with the pipeline's own shape: ranks in order, each as many; chunks and
+    /// micro-batches as the schedule has them.
+    fn shape_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
         if self.micro_batches == 0 {
             problems.push("no micro-batches".to_owned());
         }
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+        if self.classes.is_empty() {
+            problems.push("no classes of ranks".to_owned());
+        }
+        for (at, class) in self.classes.iter().enumerate() {
+            if class.pipeline_rank != at as u64 {
+                problems.push(format!("class {at} is pipeline rank {}", class.pipeline_rank));
+            }
+            if class.ranks == 0 || class.ranks != self.classes[0].ranks {
+                problems.push(format!("class {at} holds {} ranks, others differ", class.ranks));
+            }
+        }
+        if self.chunks == 0 || self.schedule.chunks(self.chunks) != self.chunks {
+            let word = self.schedule.word();
+            problems.push(format!("schedule `{word}` does not run {} chunks", self.chunks));
+        }
+        if let Some(r) = self.routing
+            && !(1..=r.experts).contains(&r.topk)
+        {
+            problems.push(format!("a token goes to {} of {} experts", r.topk, r.experts));
+        }
+        if let Some(r) = self.routing.filter(|r| r.experts > MOST_EXPERTS) {
+            problems.push(format!("{} experts, more than {MOST_EXPERTS}", r.experts));
+        }
+        let (ranks, m) = (self.classes.len() as u64, self.micro_batches);
+        if self.schedule == Schedule::DualPipe && !(ranks.is_multiple_of(2) && m.is_multiple_of(2))
+        {
+            problems.push("schedule `dualpipe` needs even ranks and micro-batches".to_owned());
+        }
+        problems
     }
 }

@@ -17,6 +17,7 @@ mod place;
 mod price;
 mod program;
 mod run;
+pub mod step;
 
 pub use price::OnNetwork;
 pub use program::{Node, Operation, RankTrace, TraceProgram, Work};

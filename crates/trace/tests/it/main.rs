@@ -4,3 +4,4 @@ mod captured;
 mod fuzz;
 mod msccl;
 mod perfetto;
+mod step;
