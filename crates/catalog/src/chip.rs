@@ -1,7 +1,7 @@
 //! `catalog/chips/*.toml` to [`Chip`].
 
 use crate::embedded::{Kind, text, unknown_id};
-use crate::figure::{POSITIVE, SHARE};
+use crate::figure::{NOT_NEGATIVE, POSITIVE, SHARE};
 use crate::toml_reader::{Reader, Table};
 use crate::types::{Chip, Dtype};
 use diagnostic::{Diagnostic, Diagnostics};
@@ -64,6 +64,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Chip> {
     let memory = root.take_figure("memory", Unit::Byte, &POSITIVE);
     let memory_bandwidth = root.take_figure("memory_bandwidth", Unit::BytePerSecond, &POSITIVE);
     let sustained = root.take_figure("sustained", Unit::Ratio, &SHARE);
+    let spread = root.take_figure("spread", Unit::Ratio, &NOT_NEGATIVE);
     let communication_cores = root.take_figure("communication_cores", Unit::Ratio, &SHARE);
     let power = optional_figure(&mut root, "power", Unit::Watt);
     let price = optional_figure(&mut root, "price", Unit::Usd);
@@ -79,6 +80,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Chip> {
         memory: memory?,
         memory_bandwidth: memory_bandwidth?,
         sustained: sustained?,
+        spread: spread?,
         communication_cores: communication_cores?,
         power,
         price,

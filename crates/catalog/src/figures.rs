@@ -16,13 +16,15 @@ impl Chip {
     pub fn figures(&self) -> Vec<(String, &Figure)> {
         let mut all: Vec<_> =
             self.matrix.iter().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
-        let [vector, memory, bandwidth, sustained, cores, power, price, rental] = CHIP_PATHS;
+        let [vector, memory, bandwidth, sustained, spread, cores, power, price, rental] =
+            CHIP_PATHS;
         all.extend(
             [
                 (vector, Some(&self.vector)),
                 (memory, Some(&self.memory)),
                 (bandwidth, Some(&self.memory_bandwidth)),
                 (sustained, Some(&self.sustained)),
+                (spread, Some(&self.spread)),
                 (cores, Some(&self.communication_cores)),
                 (power, self.power.as_ref()),
                 (price, self.price.as_ref()),
@@ -38,13 +40,15 @@ impl Chip {
     pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
         let mut all: Vec<_> =
             self.matrix.iter_mut().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
-        let [vector, memory, bandwidth, sustained, cores, power, price, rental] = CHIP_PATHS;
+        let [vector, memory, bandwidth, sustained, spread, cores, power, price, rental] =
+            CHIP_PATHS;
         all.extend(
             [
                 (vector, Some(&mut self.vector)),
                 (memory, Some(&mut self.memory)),
                 (bandwidth, Some(&mut self.memory_bandwidth)),
                 (sustained, Some(&mut self.sustained)),
+                (spread, Some(&mut self.spread)),
                 (cores, Some(&mut self.communication_cores)),
                 (power, self.power.as_mut()),
                 (price, self.price.as_mut()),
@@ -58,11 +62,12 @@ impl Chip {
 }
 
 /// The chip's figures outside `matrix`, in the order of its fields.
-const CHIP_PATHS: [&str; 8] = [
+const CHIP_PATHS: [&str; 9] = [
     "chip.vector",
     "chip.memory",
     "chip.memory_bandwidth",
     "chip.sustained",
+    "chip.spread",
     "chip.communication_cores",
     "chip.power",
     "chip.price",
@@ -144,6 +149,7 @@ impl Stack {
             ("stack.gradient_bytes".to_owned(), &self.gradient_bytes),
             ("stack.gather_bytes".to_owned(), &self.gather_bytes),
             ("stack.gather_member".to_owned(), &self.gather_member),
+            ("stack.reserved_cores".to_owned(), &self.reserved_cores),
             ("stack.step".to_owned(), &self.step),
         ];
         all.extend(self.fp8.iter().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
@@ -160,6 +166,7 @@ impl Stack {
             ("stack.gradient_bytes".to_owned(), &mut self.gradient_bytes),
             ("stack.gather_bytes".to_owned(), &mut self.gather_bytes),
             ("stack.gather_member".to_owned(), &mut self.gather_member),
+            ("stack.reserved_cores".to_owned(), &mut self.reserved_cores),
             ("stack.step".to_owned(), &mut self.step),
         ];
         all.extend(self.fp8.iter_mut().map(|(f, s)| (format!("stack.fp8.{f}"), s)));

@@ -34,6 +34,9 @@ pub struct Stack {
     /// scattered, tensor by tensor through lists of parts; 0 where it is one call on one buffer.
     /// Seconds.
     pub gather_member: Figure,
+    /// Share of the cores set aside for communication while passes of two micro-batches overlap,
+    /// whether it uses them or not; 0 where its kernels take cores only while they run. Ratio.
+    pub reserved_cores: Figure,
     /// Work of the host once an optimizer step during which the device waits. Seconds.
     pub step: Figure,
     /// Speed of its FP8 products over that of the calibration, by chip family; 1 where absent.
@@ -46,7 +49,7 @@ pub struct Stack {
 ///
 /// ```
 /// let stack = catalog::stack("megatron-core").unwrap();
-/// assert!((stack.launch.value - 60e-6).abs() < 1e-9);
+/// assert!((stack.launch.value - 70e-6).abs() < 1e-9);
 /// ```
 ///
 /// # Errors
@@ -99,6 +102,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let gradient_bytes = root.take_figure("gradient_bytes", Unit::Byte, &NOT_NEGATIVE);
     let gather_bytes = root.take_figure("gather_bytes", Unit::Byte, &NOT_NEGATIVE);
     let gather_member = root.take_figure("gather_member", Unit::Second, &NOT_NEGATIVE);
+    let reserved_cores = root.take_figure("reserved_cores", Unit::Ratio, &NOT_NEGATIVE);
     let step = root.take_figure("step", Unit::Second, &NOT_NEGATIVE);
     let mut by_family = |key: &str| {
         if root.has(key) { root.take_table(key).and_then(shares) } else { Some(BTreeMap::new()) }
@@ -115,6 +119,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         gradient_bytes: gradient_bytes?,
         gather_bytes: gather_bytes?,
         gather_member: gather_member?,
+        reserved_cores: reserved_cores?,
         step: step?,
         fp8: fp8?,
         attention: attention?,

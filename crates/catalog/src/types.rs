@@ -73,6 +73,9 @@ pub struct Chip {
     /// Share of the matrix rate of kernels measured one at a time that is kept when they follow each
     /// other for minutes: clocks fall at the power limit.
     pub sustained: Figure,
+    /// Standard deviation of the speed of chips of this type at the same work, over their mean: a
+    /// synchronous step runs at the speed of its slowest chip.
+    pub spread: Figure,
     /// Share of the matrix and vector units that communication kernels occupy while they overlap
     /// with compute (0 where an engine does it).
     pub communication_cores: Figure,

@@ -321,7 +321,8 @@ pub fn optimizer_s(finish: &Finish, machine: &Machine) -> f64 {
     } else {
         0.0
     };
-    (update.seconds + products) * machine.kernel_time.value + machine.stack.step.value
+    (update.seconds + products) * machine.kernel_time.value * machine.slowest()
+        + machine.stack.step.value
 }
 
 fn parts(rank: &Rank, bubble_s: f64) -> Vec<Part> {

@@ -60,6 +60,8 @@ pub struct Rules {
     pub shard_slices: f64,
     /// Share of the cores that communication kernels take.
     pub cores: f64,
+    /// Share of the cores set aside for communication while two passes overlap.
+    pub reserved: f64,
 }
 
 impl Rules {
@@ -72,6 +74,7 @@ impl Rules {
             shard_slices: f64::INFINITY,
             collective_s: machine.stack.collective_launch.value,
             cores: machine.cluster.chip.communication_cores.value,
+            reserved: machine.stack.reserved_cores.value.min(0.9),
         }
     }
 }
@@ -84,13 +87,14 @@ pub fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
         sum.add(pass, 1.0);
     }
     let mut run = Run { by_class: sum.by_class, ..Run::default() };
-    let products = [Class::Projection, Class::FeedForward, Class::Head];
     let hides: [(CommAxis, bool, f64); 4] = [
-        (CommAxis::Tensor, rules.overlap.tensor, of(&sum, &products)),
+        (CommAxis::Tensor, rules.overlap.tensor, sum.tensor_beside),
         (CommAxis::Context, rules.overlap.context, of(&sum, &[Class::AttentionCore])),
         (CommAxis::Expert, rules.overlap.expert && paired, sum.cost.seconds),
         (CommAxis::Shard, rules.overlap.parameter_gather, sum.cost.seconds),
     ];
+    let reserved = if paired { rules.reserved } else { 0.0 };
+    let cores = if reserved > 0.0 { reserved } else { rules.cores };
     // Hidden communication shares one stretch of compute: what one axis uses the next cannot. While
     // it lasts compute advances at 1 - cores, so that much of the stretch is used up.
     let mut free = sum.cost.seconds;
@@ -103,11 +107,15 @@ pub fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
             CommAxis::Shard => rules.shard_slices,
             CommAxis::Context | CommAxis::Expert => f64::INFINITY,
         };
-        let (hidden, slow) = behind(comm * (1.0 - 1.0 / slices), window, rules.cores);
-        free = (free - hidden * (1.0 - rules.cores)).max(0.0);
+        let (hidden, slow) = behind(comm * (1.0 - 1.0 / slices), window, cores);
+        free = (free - hidden * (1.0 - cores)).max(0.0);
         run.hidden[axis as usize] = hidden;
         run.exposed[axis as usize] = comm - hidden;
         run.contention += slow;
+    }
+    if reserved > 0.0 {
+        // Cores set aside are lost to all of the compute, not only to what runs beside traffic.
+        run.contention = sum.cost.seconds * reserved / (1.0 - reserved);
     }
     run.host_gap = host_gap(&sum, rules, run.seconds());
     run

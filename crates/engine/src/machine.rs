@@ -1,5 +1,6 @@
 //! What a program runs on.
 
+use crate::sampling::normal_quantile;
 use catalog::{Cluster, Precision, Stack};
 use kernel::Calibration;
 use units::{Figure, Origin, Unit};
@@ -19,6 +20,8 @@ pub struct Machine {
     pub stack: Stack,
     /// Number formats.
     pub precision: Precision,
+    /// Ranks that wait for each other every step; 1 for a chip on its own.
+    pub ranks: u64,
 }
 
 impl Machine {
@@ -37,6 +40,7 @@ impl Machine {
             own_calibration: borrowed.own,
             stack,
             precision,
+            ranks: 1,
         })
     }
 
@@ -70,13 +74,28 @@ impl Machine {
         );
         let own_calibration = calibration.chip == cluster.chip.id;
         let stack = catalog::stack_for(&cluster.chip.family)?;
-        Ok(Self { cluster, calibration, kernel_time, own_calibration, stack, precision })
+        Ok(Self { cluster, calibration, kernel_time, own_calibration, stack, precision, ranks: 1 })
     }
 
     /// The same machine under another software stack.
     #[must_use]
     pub fn with_stack(self, stack: Stack) -> Self {
         Self { stack, ..self }
+    }
+
+    /// The same machine for a job of `ranks` ranks.
+    #[must_use]
+    pub fn with_ranks(self, ranks: u64) -> Self {
+        Self { ranks, ..self }
+    }
+
+    /// How much longer the slowest of the job's chips takes than their mean: 1 + σ·z(n), with the
+    /// spread σ of chips and the mean z of the largest of n standard normals (Blom's approximation,
+    /// `Φ⁻¹((n - 3/8)/(n + 1/4))`). Not valid for faulty chips, which are outliers.
+    pub fn slowest(&self) -> f64 {
+        let n = self.ranks.max(1) as f64;
+        let z = if self.ranks <= 1 { 0.0 } else { normal_quantile((n - 0.375) / (n + 0.25)) };
+        1.0 + self.cluster.chip.spread.value * z
     }
 
     /// Speed of the stack's products in `dtype` over the calibration's.
@@ -111,5 +130,22 @@ impl Machine {
             &mut self.calibration.backward.attention,
         ));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Machine;
+
+    #[test]
+    fn more_chips_wait_for_a_slower_one() {
+        let cluster = catalog::cluster("dgx-h100").unwrap();
+        let precision = catalog::recipe("llama-3.1-405b").unwrap().precision;
+        let machine = Machine::new(cluster, precision).unwrap();
+        let slowest = |n| machine.clone().with_ranks(n).slowest();
+        assert!((slowest(1) - 1.0).abs() < 1e-12);
+        // The largest of 8 and of 1,024 standard normals: 1.424 and 3.24.
+        assert!((slowest(8) - 1.0 - 0.015 * 1.424).abs() < 2e-4, "{}", slowest(8));
+        assert!((slowest(1024) - 1.0 - 0.015 * 3.24).abs() < 3e-4, "{}", slowest(1024));
     }
 }

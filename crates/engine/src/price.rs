@@ -41,6 +41,9 @@ pub struct PassTime {
     pub comm: [f64; 4],
     /// Collectives the host starts.
     pub collectives: f64,
+    /// Of the tensor-parallel communication, what the products it feeds or follows are long enough
+    /// for. Seconds.
+    pub tensor_beside: f64,
 }
 
 impl PassTime {
@@ -54,11 +57,20 @@ impl PassTime {
             *mine += theirs * times;
         }
         self.collectives += other.collectives * times;
+        self.tensor_beside += other.tensor_beside * times;
     }
 
     fn exchange(&mut self, axis: CommAxis, seconds: f64) {
         self.comm[axis as usize] += seconds;
         self.collectives += if seconds > 0.0 { 1.0 } else { 0.0 };
+    }
+
+    /// An exchange with the product it is sliced together with, of `product` seconds.
+    fn sliced(&mut self, axis: CommAxis, seconds: f64, product: f64) {
+        self.exchange(axis, seconds);
+        if axis == CommAxis::Tensor {
+            self.tensor_beside += seconds.min(product);
+        }
     }
 
     fn compute(&mut self, cost: Cost, class: Class) {
@@ -233,7 +245,7 @@ impl<'a> Placed<'a> {
 pub fn price(program: &Program, machine: &Machine) -> Prices {
     let placed = Placed::of(program, machine);
     let operators: Vec<[Cost; 3]> =
-        program.operators.iter().map(|o| operator_costs(o, machine)).collect();
+        program.operators.iter().map(|o| launched(o, program, machine)).collect();
     let exchanges: Vec<[f64; 2]> = program
         .exchanges
         .iter()
@@ -258,11 +270,21 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
     Prices { segments, boundary_s }
 }
 
+/// The costs of one operator of `program`, whose host launches nothing that is recorded.
+fn launched(operator: &Operator, program: &Program, machine: &Machine) -> [Cost; 3] {
+    let costs = operator_costs(operator, machine);
+    if !program.recorded.contains(&operator.class) {
+        return costs;
+    }
+    costs.map(|cost| Cost { launches: 0.0, ..cost })
+}
+
 /// Forward, input-gradient and weight-gradient cost of one operator on `machine`.
 pub fn operator_costs(operator: &Operator, machine: &Machine) -> [Cost; 3] {
     let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
     let dtype = role_dtype(machine, operator.role);
-    let factor = machine.kernel_time.value * stack_factor(operator, dtype, machine);
+    let factor =
+        machine.kernel_time.value * machine.slowest() * stack_factor(operator, dtype, machine);
     let [cast_in, cast_out] = casts(chip, calibration, &operator.work, dtype);
     let mut costs = [forward, data_gradient, weight_gradient].map(|pass| {
         let cost = pass(chip, calibration, &operator.work, dtype, operator.launches);
@@ -314,7 +336,14 @@ fn segment_time(
     exchanges: &[[f64; 2]],
 ) -> SegmentTime {
     let mut time = SegmentTime::default();
-    for step in &segment.steps {
+    let product = |step: &StepRef| match *step {
+        StepRef::Compute { operator, .. } if is_product(&program.operators[operator as usize]) => {
+            let [forward, data, _] = operators[operator as usize];
+            Some([forward.seconds, data.seconds])
+        }
+        _ => None,
+    };
+    for (i, step) in segment.steps.iter().enumerate() {
         match *step {
             StepRef::Compute { operator, recomputed } => {
                 let class = program.operators[operator as usize].class;
@@ -332,15 +361,39 @@ fn segment_time(
                     continue;
                 };
                 let [forward, backward] = exchanges[exchange as usize];
-                time.forward.exchange(axis, forward);
-                time.backward_input.exchange(axis, backward);
+                let kind = program.exchanges[exchange as usize].forward;
+                let [beside, beside_back] = partner(&segment.steps, i, kind, product);
+                time.forward.sliced(axis, forward, beside);
+                time.backward_input.sliced(axis, backward, beside_back);
                 if recomputed {
-                    time.recompute.exchange(axis, forward);
+                    time.recompute.sliced(axis, forward, beside);
                 }
             }
         }
     }
     time
+}
+
+/// Whether an operator is a dense product that a tensor-parallel exchange can be sliced with.
+fn is_product(operator: &Operator) -> bool {
+    let dense = [Class::Projection, Class::FeedForward, Class::Head].contains(&operator.class);
+    dense && matches!(operator.work, Work::Gemm { .. })
+}
+
+/// Times, forward and of the input gradient, of the product beside exchange `i` of `steps`: a gather
+/// feeds the next one, sums follow the one before.
+fn partner<T>(
+    steps: &[T],
+    i: usize,
+    kind: Collective,
+    product: impl Fn(&T) -> Option<[f64; 2]>,
+) -> [f64; 2] {
+    let found = if kind == Collective::AllGather {
+        steps[i + 1..].iter().find_map(product)
+    } else {
+        steps[..i].iter().rev().find_map(product)
+    };
+    found.unwrap_or_default()
 }
 
 /// One block's passes, with recomputation by tag: what a set of tags repeats is the sum over it.
@@ -369,10 +422,22 @@ impl BlockPrice {
         mut seconds: impl FnMut(Axis, Collective, f64) -> f64,
     ) -> Self {
         let mut price = Self::default();
+        let all: Vec<[Cost; 3]> = steps
+            .iter()
+            .map(|step| match step {
+                Step::Compute(operator) => costs(operator),
+                Step::Exchange(_) => [Cost::default(); 3],
+            })
+            .collect();
+        let indices: Vec<usize> = (0..steps.len()).collect();
+        let product = |&i: &usize| match &steps[i] {
+            Step::Compute(o) if is_product(o) => Some([all[i][0].seconds, all[i][1].seconds]),
+            _ => None,
+        };
         for (i, step) in steps.iter().enumerate() {
             match step {
                 Step::Compute(operator) => {
-                    let [forward, data, weight] = costs(operator);
+                    let [forward, data, weight] = all[i];
                     if i < repeats {
                         price.again.compute(forward, operator.class);
                     }
@@ -387,12 +452,13 @@ impl BlockPrice {
                 Step::Exchange(e) => {
                     let Some(axis) = comm_axis(e.axis) else { continue };
                     let forward = seconds(e.axis, e.forward, e.forward_bytes);
-                    price.forward.exchange(axis, forward);
+                    let [beside, beside_back] = partner(&indices, i, e.forward, product);
+                    price.forward.sliced(axis, forward, beside);
                     if i < repeats {
-                        price.again.exchange(axis, forward);
+                        price.again.sliced(axis, forward, beside);
                     }
                     let backward = seconds(e.axis, e.backward, e.backward_bytes);
-                    price.backward_input.exchange(axis, backward);
+                    price.backward_input.sliced(axis, backward, beside_back);
                     if axis == CommAxis::Expert {
                         price.repeated[Tag::Moe as usize].exchange(axis, forward);
                     }

@@ -66,7 +66,8 @@ pub fn machine(scenario: &Scenario) -> Result<Machine, Diagnostics> {
     let machine = match &scenario.calibration {
         Some(own) => Machine::calibrated(cluster, precision, own.clone()),
         None => Machine::new(cluster, precision),
-    }?;
+    }?
+    .with_ranks(scenario.ranks);
     match &scenario.stack {
         Some(stack) => Ok(machine.with_stack(stack.clone())),
         None => Ok(machine),

@@ -13,6 +13,7 @@ mod options;
 mod recipe;
 mod replay;
 mod stack;
+mod stages;
 mod summary;
 mod target;
 

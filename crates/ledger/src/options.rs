@@ -2,7 +2,7 @@
 
 use crate::columns::{Fields, number_after};
 use crate::stack::{stops_early, unfused_attention};
-use model::Tag;
+use model::{Class, Tag};
 use plan::{FullBlocks, Plan, Recompute, Zero};
 use program::{Overlap, Schedule};
 
@@ -52,7 +52,7 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
     let virtual_pipeline = if dual { 1 } else { fields.degree("VPP")? };
     let graphs = fields.lower("cuda_graph");
     let notes = format!("{} {options}", fields.lower("notes"));
-    let dispatcher = fields.lower("dispatcher");
+    let dispatcher = dispatcher(fields);
     let mapped = Plan {
         tensor,
         context,
@@ -70,6 +70,7 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         recompute: recompute(&fields.lower("recompute"), stops_early(fields))?,
         overlap: overlap(fields, zero, virtual_pipeline),
         graphs: graphs.contains("full"),
+        recorded: recorded(&graphs),
         unfused_attention: unfused_attention(fields),
         adapters: options.contains("lora").then_some(LORA_RANK),
         fused_loss: notes.contains("recipe")
@@ -79,6 +80,31 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         stage_blocks: None,
     };
     Ok(mapped)
+}
+
+/// Parts of a block recorded as graphs of their own (Megatron's words) and the operators in them:
+/// attention and dense feed-forward with their norms and residuals, the router with its choice.
+const GRAPH_WORDS: [(&str, &[Class]); 4] = [
+    ("attn", &[Class::Projection, Class::AttentionCore, Class::Elementwise]),
+    ("mlp", &[Class::FeedForward, Class::Elementwise]),
+    ("moe_router", &[Class::Routing]),
+    ("moe_preprocess", &[Class::Routing]),
+];
+
+fn recorded(text: &str) -> Vec<Class> {
+    let named = GRAPH_WORDS.iter().filter(|(word, _)| text.contains(word));
+    let mut classes: Vec<Class> = named.flat_map(|(_, classes)| classes.iter().copied()).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    classes
+}
+
+/// How tokens reach experts: as the row says; Megatron-Bridge's verification cards run its recipes of
+/// 2026, whose default is HybridEP.
+fn dispatcher(fields: &Fields) -> String {
+    let stated = fields.lower("dispatcher");
+    let card = fields.lower("source_title").contains("verification cards");
+    if stated.is_empty() && card { "hybridep".to_owned() } else { stated }
 }
 
 fn zero(text: &str) -> Result<Zero, String> {

@@ -6,6 +6,7 @@ use crate::models::architecture;
 use crate::options::plan;
 use crate::recipe::recipe;
 use crate::stack::{sinks_unfused, stack};
+use crate::stages::stage_blocks;
 use crate::summary::{Summary, summarize};
 use crate::target::measured;
 use catalog::Kind;
@@ -247,6 +248,8 @@ fn ready(fields: &Fields, row: &mut Row) -> Result<(Program, Machine), String> {
     let recipe = recipe(fields, &model.name, sequence, batch);
     let mut plan = plan(fields, chips)?;
     plan.unfused_attention |= sinks_unfused(fields, &model, &recipe);
+    let blocks = (model.layers.len() + model.mtp.len()) as u64;
+    plan.stage_blocks = stage_blocks(fields, plan.stages(), blocks)?;
     let broken = violations(&plan, &model, chips, batch, sequence);
     if let Some(first) = broken.first() {
         return Err(format!("plan.{}: {}", first.key, first.message));
@@ -261,7 +264,8 @@ fn ready(fields: &Fields, row: &mut Row) -> Result<(Program, Machine), String> {
     } else {
         Machine::new(cluster, recipe.precision)
     }
-    .map_err(|d| d.0[0].message.clone())?;
+    .map_err(|d| d.0[0].message.clone())?
+    .with_ranks(chips);
     let machine = match stack(fields) {
         Some(id) => machine.with_stack(catalog::stack(id).map_err(|d| d.0[0].message.clone())?),
         None => machine,

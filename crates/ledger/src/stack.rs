@@ -28,7 +28,10 @@ pub(crate) fn stack(fields: &Fields) -> Option<&'static str> {
         fields.lower("zero_fsdp"),
         fields.lower("notes"),
     );
-    let (_, id) = STACKS.iter().find(|(word, _)| text.contains(word))?;
+    let by_block = fields.lower("precision").contains("blockwise");
+    let Some((_, id)) = STACKS.iter().find(|(word, _)| text.contains(word)) else {
+        return by_block.then_some("megatron-core-blockwise");
+    };
     if *id != "torchtitan" {
         return Some(id);
     }

@@ -61,6 +61,9 @@ pub struct Plan {
     pub overlap: Overlap,
     /// Whether kernels are launched as recorded graphs.
     pub graphs: bool,
+    /// Classes of operators recorded as graphs of their own where not all kernels are (Megatron's
+    /// `--cuda-graph-scope`): they cost the host nothing per kernel.
+    pub recorded: Vec<model::Class>,
     /// Whether attention writes its scores to memory instead of running as one fused kernel
     /// (Megatron's `--attention-backend unfused`, and all frameworks before FlashAttention).
     pub unfused_attention: bool,

@@ -76,6 +76,7 @@ pub fn lower(
         ),
         overlap: plan.overlap,
         graphs: plan.graphs,
+        recorded: plan.recorded.clone(),
         frozen: plan.adapters.is_some(),
         routing: routing(plan, model),
         ranks: plan.ranks(),

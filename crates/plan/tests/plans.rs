@@ -39,6 +39,7 @@ fn plan() -> Plan {
             pipeline: true,
         },
         graphs: false,
+        recorded: vec![],
         unfused_attention: false,
         adapters: None,
         fused_loss: true,

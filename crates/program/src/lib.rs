@@ -12,7 +12,7 @@ mod schedule;
 pub use passes::{Pass, PassKind, RankRun, Stuck, Timetable};
 pub use schedule::{PhaseCounts, Schedule, StageMeans, idle_1f1b, idle_1f1b_between};
 
-use model::{Axis, Exchange, Operator};
+use model::{Axis, Class, Exchange, Operator};
 
 /// One optimizer step of a job, folded.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Program {
     pub overlap: Overlap,
     /// Whether kernels are launched as recorded graphs, so that the host is never late.
     pub graphs: bool,
+    /// Classes of operators recorded as graphs where not all kernels are.
+    pub recorded: Vec<Class>,
     /// Whether weights are frozen: no weight gradients are computed.
     pub frozen: bool,
     /// How expert tokens travel.

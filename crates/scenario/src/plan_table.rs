@@ -176,6 +176,7 @@ impl PlanTable {
             recompute: self.recompute.clone()?,
             overlap: self.overlap.unwrap_or(NO_OVERLAP),
             graphs: self.graphs.unwrap_or(false),
+            recorded: Vec::new(),
             unfused_attention: self.unfused_attention.unwrap_or(false),
             adapters: self.adapters,
             fused_loss: self.fused_loss.unwrap_or(false),

@@ -123,6 +123,7 @@ fn problem(dice: &mut Dice) -> Problem {
         },
         overlap,
         graphs: dice.flip(),
+        recorded: Vec::new(),
         unfused_attention: false,
         adapters: None,
         fused_loss: dice.flip(),

@@ -11,6 +11,7 @@ use ledger::Prepared;
 
 /// A group of rows and the figures that are fitted to it together.
 struct Fit {
+    /// Beginnings of family and chip, with `|` between them.
     rows: &'static str,
     /// Only rows of this software stack, if named.
     stack: &'static str,
@@ -19,27 +20,41 @@ struct Fit {
 
 impl Fit {
     fn takes(&self, row: &Prepared) -> bool {
-        row.family_chip.starts_with(self.rows)
+        self.rows.split('|').any(|rows| row.family_chip.starts_with(rows))
             && (self.stack.is_empty() || row.machine.stack.id == self.stack)
     }
 }
 
-const FITS: [Fit; 7] = [
+const FITS: [Fit; 9] = [
     Fit {
         rows: "vtrain-single",
         stack: "",
         figures: &["stack.launch", "stack.collective_launch", "stack.traffic", "stack.step"],
     },
-    Fit { rows: "nvidia-bridge B200", stack: "", figures: &["stack.launch", "chip.sustained"] },
-    Fit { rows: "nvidia-bridge GB200", stack: "", figures: &["stack.launch", "chip.sustained"] },
+    Fit { rows: "nvidia-bridge", stack: "megatron-core", figures: &["stack.launch"] },
     Fit {
         rows: "other-training H100",
         stack: "llm-foundry",
         figures: &["stack.attention.hopper", "stack.traffic"],
     },
-    Fit { rows: "other-training H100", stack: "", figures: &["chip.sustained"] },
-    Fit { rows: "other-training H200", stack: "", figures: &["chip.sustained"] },
-    Fit { rows: "other-training A100", stack: "", figures: &["chip.sustained"] },
+    Fit { rows: "nvidia-bridge B200", stack: "", figures: &["chip.sustained"] },
+    Fit {
+        rows: "nvidia-bridge GB200|other-training GB200",
+        stack: "",
+        figures: &["chip.sustained"],
+    },
+    Fit { rows: "other-training H100|nvidia-bridge H100", stack: "", figures: &["chip.sustained"] },
+    Fit {
+        rows: "other-training H200|llama-torchtitan H200",
+        stack: "",
+        figures: &["chip.sustained"],
+    },
+    Fit { rows: "llama-torchtitan H100", stack: "", figures: &["chip.sustained"] },
+    Fit {
+        rows: "other-training A100|megatron-papers A100",
+        stack: "",
+        figures: &["chip.sustained"],
+    },
 ];
 
 /// Runs the command.
