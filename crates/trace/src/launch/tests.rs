@@ -110,6 +110,7 @@ prop_compose! {
             recompute,
             overlap,
             graphs,
+            recorded: Vec::new(),
             unfused_attention: rare.0 == 0,
             adapters: rare.2,
             fused_loss,

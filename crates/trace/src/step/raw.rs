@@ -20,6 +20,8 @@ pub(super) struct RawProgram {
     schedule: String,
     boundary_bytes: f64,
     graphs: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recorded: Vec<String>,
     frozen: bool,
     overlap: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +156,7 @@ impl RawProgram {
             schedule: p.schedule.word().to_owned(),
             boundary_bytes: p.boundary_bytes,
             graphs: p.graphs,
+            recorded: p.recorded.iter().map(|class| word(&CLASSES, class)).collect(),
             frozen: p.frozen,
             overlap: overlap.iter().filter(|(_, on)| *on).map(|(w, _)| (*w).to_owned()).collect(),
             routing: p.routing.map(|r| RawRouting {
@@ -204,6 +207,7 @@ impl RawProgram {
             boundary_bytes: r.size("boundary_bytes", self.boundary_bytes),
             overlap,
             graphs: self.graphs,
+            recorded: self.recorded.iter().map(|c| r.of("recorded", &CLASSES, c)).collect(),
             frozen: self.frozen,
             routing: self.routing.as_ref().map(|r| Routing {
                 experts: r.experts,
