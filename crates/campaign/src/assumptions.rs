@@ -21,6 +21,11 @@ impl Place {
         choice[self.0]
     }
 
+    /// Whether it is the `index`-th figure.
+    pub(crate) fn is(self, index: usize) -> bool {
+        self.0 == index
+    }
+
     /// A choice with this figure at `value`.
     pub(crate) fn set(self, choice: &[f64], value: f64) -> Vec<f64> {
         let mut changed = choice.to_vec();

@@ -347,6 +347,21 @@ impl Campaign {
         Some(self.places.prices.as_ref()?.bill(choice, &self.counts, used))
     }
 
+    /// What a chip of the job costs its owner an hour under load, every figure at its value. USD.
+    pub fn owner_usd_per_hour(&self) -> Option<f64> {
+        let central = self.assumptions.central();
+        let power = self.places.chip_power?.of(&central) + self.places.overhead_power?.of(&central);
+        let pue = self.places.pue.map_or(1.0, |place| place.of(&central));
+        let chips = self.counts.chips;
+        let used = Used {
+            chips,
+            wall_s: 3_600.0,
+            energy_j: power * chips * pue * 3_600.0,
+            power_w: power * chips,
+        };
+        Some(self.bill(&central, &used)?.owning() / chips)
+    }
+
     /// The place of the step's factor, which the drivers of the step move.
     pub(crate) fn step_place(&self) -> Place {
         self.places.step
@@ -383,7 +398,7 @@ impl Places {
     ) -> Option<Self> {
         let chip = &scenario.cluster.chip;
         let tokens = assumptions.add("recipe.tokens", scenario.recipe.tokens.clone());
-        let step = assumptions.add("step time", step_factor(rehearsal));
+        let step = assumptions.add(format!("step time on {}", chip.id), step_factor(rehearsal));
         let failures = reliability
             .failures
             .iter()
@@ -403,13 +418,15 @@ impl Places {
                 problems.push(no_power(scenario, key));
             }
         }
-        let mut add = |path: &str, figure: Option<&Figure>| {
+        let mut add = |path: String, figure: Option<&Figure>| {
             figure.map(|figure| assumptions.add(path, figure.clone()))
         };
-        let chip_power = add("chip.power", chip.power.as_ref());
-        let overhead_power = add("cluster.overhead_power", overhead);
-        let pue = add("economics.pue", economics.map(|e| &e.pue));
-        let idle_power = add("economics.idle_power", economics.map(|e| &e.idle_power));
+        let chip_power = add(format!("{}.power", chip.id), chip.power.as_ref());
+        let overhead_power = add(format!("{}.overhead_power", scenario.cluster.id), overhead);
+        let place = economics.map_or("", |e| e.id.as_str());
+        let pue = add(format!("economics.{place}.pue"), economics.map(|e| &e.pue));
+        let idle = economics.map(|e| &e.idle_power);
+        let idle_power = add(format!("economics.{place}.idle_power"), idle);
         let prices = match economics.map(|e| Prices::new(e, chip, assumptions)) {
             None => None,
             Some(Ok(prices)) => Some(prices),

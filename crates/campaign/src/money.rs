@@ -109,16 +109,18 @@ impl Prices {
             return Err(problems);
         };
         let path = |key: &str| format!("economics.{}.{key}", chip.id);
-        let mut common = |path: &str, figure: &Figure| assumptions.add(path, figure.clone());
-        let optic = (!own.optics_included).then(|| common("economics.optic", &economics.optic));
+        let mut common = |key: &str, figure: &Figure| {
+            assumptions.add(format!("economics.{}.{key}", economics.id), figure.clone())
+        };
+        let optic = (!own.optics_included).then(|| common("optic", &economics.optic));
         Ok(Self {
-            electricity: common("economics.electricity", &economics.electricity),
-            building: common("economics.building", &economics.building),
-            building_life: common("economics.building_life", &economics.building_life),
-            machine_life: common("economics.machine_life", &economics.machine_life),
-            utilisation: common("economics.utilisation", &economics.utilisation),
-            capital: common("economics.capital", &economics.capital),
-            staff: common("economics.staff", &economics.staff),
+            electricity: common("electricity", &economics.electricity),
+            building: common("building", &economics.building),
+            building_life: common("building_life", &economics.building_life),
+            machine_life: common("machine_life", &economics.machine_life),
+            utilisation: common("utilisation", &economics.utilisation),
+            capital: common("capital", &economics.capital),
+            staff: common("staff", &economics.staff),
             rental: assumptions.add(path("rental"), rental),
             price: assumptions.add(path("price"), price),
             host: assumptions.add(path("host"), host),

@@ -97,7 +97,7 @@ pub fn tornado(campaign: &Campaign, seed: u64) -> (Medians, Vec<Bar>) {
     }
     for (index, (path, figure)) in campaign.assumptions.list.iter().enumerate() {
         // The step as a whole is the sum of its drivers above.
-        if figure.is_uncertain() && path != "step time" {
+        if figure.is_uncertain() && !step.is(index) {
             let at = |value: f64| {
                 let mut choice = central.clone();
                 choice[index] = value;

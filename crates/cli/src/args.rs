@@ -28,6 +28,8 @@ pub enum Command {
     Campaign(crate::commands::campaign::CampaignArgs),
     /// A calibration from measured kernels and collectives, with the fit's own error
     Calibrate(crate::commands::calibrate::Calibrate),
+    /// The same run on different machines, side by side
+    Compare(crate::commands::compare::CompareArgs),
     /// Replay published training steps and print the errors
     Validate(Validate),
     /// Programs captured elsewhere: Chakra traces in and out, run on a machine

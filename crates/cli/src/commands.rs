@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod campaign;
+pub mod compare;
 pub mod fabric;
 pub mod flow;
 pub mod launch;

@@ -37,6 +37,7 @@ fn run() -> ExitCode {
             Some(PlanCommand::Import(a)) => commands::launch::import(&a),
         },
         Some(Command::Campaign(a)) => commands::campaign::campaign(&a),
+        Some(Command::Compare(a)) => commands::compare::compare(&a),
         Some(Command::Validate(a)) => commands::validate(&a),
         Some(Command::Calibrate(a)) => commands::calibrate::calibrate(&a),
         Some(Command::Trace(a)) => commands::trace::trace(&a),

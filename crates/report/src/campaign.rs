@@ -4,6 +4,7 @@ mod json;
 mod page;
 
 pub use json::campaign_json;
+pub(crate) use json::summary as summary_json;
 pub use page::campaign_page;
 
 use crate::table::{aligned, bar, row};

@@ -8,6 +8,7 @@ mod algorithm_sheet;
 mod calibrate_page;
 mod campaign;
 mod catalog_page;
+mod compare;
 mod fabric_page;
 mod fabric_svg;
 mod flow_page;
@@ -27,6 +28,7 @@ pub use algorithm_sheet::AlgorithmRun;
 pub use calibrate_page::{blind_json, blind_text, calibrate_json, calibrate_text};
 pub use campaign::{CampaignAnswer, campaign_json, campaign_page, campaign_text};
 pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_show_json};
+pub use compare::{CompareAnswer, CompareGroup, compare_json, compare_page, compare_text};
 pub use fabric_page::{
     FabricQuestion, FabricRow, fabric_json, fabric_text, topology_json, topology_text,
 };

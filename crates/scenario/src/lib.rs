@@ -15,10 +15,12 @@ mod load;
 mod open;
 mod overrides;
 mod plan_table;
+mod set;
 
 pub use campaign_table::{Campaign, CheckpointMode, Evaluation, Ramp};
 pub use load::{Loaded, ReadFile, edited, load};
 pub use open::{Opened, open};
+pub use set::{Set, parse_set};
 
 use catalog::{Cluster, Recipe};
 use model::Architecture;

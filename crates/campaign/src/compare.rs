@@ -1,0 +1,199 @@
+//! The same run on different machines.
+
+use crate::campaign::Campaign;
+use crate::planning::{Planned, planned};
+use crate::prepare::{Asked, prepare};
+use crate::sample::{Sample, sample};
+use crate::summary::{Summary, quantile, summarize};
+use catalog::{Chip, Cluster, Dtype};
+use diagnostic::{Diagnostic, Diagnostics};
+use engine::{Rehearsal, rehearse};
+use scenario::Scenario;
+
+/// What is made equal before machines are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Equal {
+    /// Nothing: as many chips as each is listed with.
+    Listed,
+    /// Chips.
+    Chips,
+    /// Dense matrix peak in the format of the recipe's linear layers.
+    Peak,
+    /// Power of chips and what stands around them.
+    Power,
+    /// What an hour costs the owner.
+    Money,
+}
+
+/// One machine with the run on it.
+#[derive(Clone, Debug)]
+pub struct Contender {
+    /// Its name in the comparison.
+    pub name: String,
+    /// The run.
+    pub scenario: Scenario,
+    /// Its steps.
+    pub rehearsal: Rehearsal,
+    /// How each stage's plan was found; empty for a scenario's own plan.
+    pub planned: Vec<Planned>,
+    /// Whether the cluster was made larger than the catalog has it.
+    pub grown: bool,
+    /// The campaign.
+    pub campaign: Campaign,
+    /// Its samples.
+    pub samples: Vec<Sample>,
+    /// What they say.
+    pub summary: Summary,
+}
+
+/// Chance and plan of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether to search plans rather than take the scenarios' own.
+    pub plan: bool,
+    /// Whether to price.
+    pub asked: Asked,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Samples of each.
+    pub samples: u64,
+}
+
+/// Plays `scenario` under `terms`.
+///
+/// # Errors
+/// No plan fits (code `campaign::plan`), and as [`prepare`].
+pub fn contend(name: &str, scenario: &Scenario, terms: Terms) -> Result<Contender, Diagnostics> {
+    let (scenario, how) =
+        if terms.plan { planned(scenario)? } else { (scenario.clone(), Vec::new()) };
+    let rehearsal = rehearse(&scenario)?;
+    let campaign = prepare(&scenario, &rehearsal, terms.asked)?;
+    let samples: Vec<Sample> =
+        (0..terms.samples).map(|index| sample(&campaign, terms.seed, index)).collect();
+    if samples.iter().any(|s| !s.finished) {
+        let message = format!("runs of `{name}` never come to their end");
+        return Err(Diagnostic::error("campaign::endless", message).into());
+    }
+    let summary = summarize(&campaign, &samples);
+    let listed = catalog::cluster(&scenario.cluster.id);
+    let grown = listed.is_ok_and(|c| c.chips < scenario.cluster.chips);
+    Ok(Contender {
+        name: name.to_owned(),
+        scenario,
+        rehearsal,
+        planned: how,
+        grown,
+        campaign,
+        samples,
+        summary,
+    })
+}
+
+/// The dense matrix peak of the recipe's linear layers on `chip`: in their format, else in BF16. FLOP/s.
+pub fn peak(chip: &Chip, scenario: &Scenario) -> f64 {
+    let wanted = scenario.recipe.precision.linear;
+    let found = chip.matrix.get(&wanted).or_else(|| chip.matrix.get(&Dtype::Bf16));
+    found.map_or(f64::NAN, |figure| figure.value)
+}
+
+/// Power of a chip with its share of everything. Watts.
+fn power(cluster: &Cluster) -> Option<f64> {
+    Some(cluster.chip.power.as_ref()?.value + cluster.overhead_power.as_ref()?.value)
+}
+
+/// `scenario` on as many chips as make it equal to `reference`; a cluster too small grows at its
+/// outermost level.
+///
+/// Chips are a multiple of 512 from 1,024 up and of 64 below, so that layouts exist: what is called
+/// equal is so within a few per cent.
+///
+/// # Errors
+/// A power or price that is not known.
+pub fn at_equal(
+    equal: Equal,
+    scenario: &Scenario,
+    reference: &Scenario,
+    asked: Asked,
+) -> Result<Scenario, Diagnostics> {
+    let chip = |s: &Scenario| peak(&s.cluster.chip, s);
+    let share = match equal {
+        Equal::Listed => return Ok(scenario.clone()),
+        Equal::Chips => 1.0,
+        Equal::Peak => chip(reference) / chip(scenario),
+        Equal::Power => watts(reference)? / watts(scenario)?,
+        Equal::Money => owner(reference, asked)? / owner(scenario, asked)?,
+    };
+    let wanted = reference.ranks as f64 * share;
+    let step = if wanted >= 1_024.0 { 512.0 } else { 64.0 };
+    let ranks = ((wanted / step).round().max(1.0) * step) as u64;
+    let mut cluster = scenario.cluster.clone();
+    if ranks > cluster.chips {
+        grow(&mut cluster, ranks);
+    }
+    Ok(Scenario { cluster, ranks, ..scenario.clone() })
+}
+
+fn watts(scenario: &Scenario) -> Result<f64, Diagnostics> {
+    power(&scenario.cluster).ok_or_else(|| {
+        let message = format!("the power of `{}` is not known", scenario.cluster.id);
+        Diagnostic::error("campaign::power", message).into()
+    })
+}
+
+/// USD an hour and chip to the owner, on the machine as it is listed.
+fn owner(scenario: &Scenario, asked: Asked) -> Result<f64, Diagnostics> {
+    let (scenario, _) = planned(scenario)?;
+    let rehearsal = rehearse(&scenario)?;
+    let campaign = prepare(&scenario, &rehearsal, asked)?;
+    campaign.owner_usd_per_hour().ok_or_else(|| {
+        let message = "machines at equal money cannot be compared without money";
+        Diagnostic::error("campaign::money", message).into()
+    })
+}
+
+/// Makes the outermost level hold `ranks`, in whole units of the level below.
+fn grow(cluster: &mut Cluster, ranks: u64) {
+    let below = cluster.levels.iter().rev().nth(1).map_or(1, |level| level.size);
+    let chips = ranks.div_ceil(below) * below;
+    if let Some(last) = cluster.levels.last_mut() {
+        last.size = chips;
+    }
+    cluster.chips = chips;
+}
+
+/// A ratio over paired samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio {
+    /// 5th percentile.
+    pub p5: f64,
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+}
+
+impl Ratio {
+    /// Whether nine of ten samples agree that it is not 1.
+    pub fn differs(&self) -> bool {
+        self.p5 > 1.0 || self.p95 < 1.0
+    }
+}
+
+/// `of` in `contender` over the same in `reference`, sample by sample.
+///
+/// Figures of one path (the recipe's tokens, how machines are run, prices of one region) are drawn
+/// once for both, so that what both share cancels; figures of different chips are drawn apart.
+pub fn ratio(
+    contender: &Contender,
+    reference: &Contender,
+    of: impl Fn(&Sample) -> f64,
+) -> Option<Ratio> {
+    let pairs = contender.samples.iter().zip(&reference.samples);
+    let mut ratios: Vec<f64> = pairs.map(|(a, b)| of(a) / of(b)).collect();
+    if ratios.is_empty() || ratios.iter().any(|r| !r.is_finite()) {
+        return None;
+    }
+    ratios.sort_by(f64::total_cmp);
+    let at = |q| quantile(&ratios, q);
+    Some(Ratio { p5: at(0.05), p50: at(0.5), p95: at(0.95) })
+}

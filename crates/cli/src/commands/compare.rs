@@ -1,0 +1,205 @@
+//! `supernode compare`: the same run on different machines.
+
+use crate::args::PageFormat;
+use crate::commands::campaign::{Progress, Without, bar, with_threads};
+use crate::commands::{Answer, json, stamp, with_texts};
+use crate::output::{Done, Failure, deliver};
+use campaign::{Asked, Contender, Equal, Terms, at_equal, contend};
+use catalog::Kind;
+use clap::{Args, ValueEnum};
+use diagnostic::{Diagnostic, Diagnostics};
+use rayon::prelude::*;
+use report::{CompareAnswer, CompareGroup};
+use scenario::{Scenario, Set, parse_set};
+
+#[derive(Args, Debug)]
+pub struct CompareArgs {
+    /// Scenarios (files or ids), the first of which the others are compared with; or one set
+    #[arg(required = true, value_name = "SCENARIO|SET")]
+    pub names: Vec<String>,
+    /// What to make equal by changing the number of chips; plans are then searched
+    #[arg(long, value_enum, default_value = "listed")]
+    pub at: At,
+    /// Whose plans: a set's are always searched
+    #[arg(long, value_enum, default_value = "own")]
+    pub plan: PlanChoice,
+    /// Runs to play on each machine
+    #[arg(long, default_value = "400", value_parser = clap::value_parser!(u64).range(2..=100_000))]
+    pub samples: u64,
+    /// The seed of every draw
+    #[arg(long, default_value = "1")]
+    pub seed: u64,
+    /// Leave something out of the answer
+    #[arg(long, value_enum)]
+    pub without: Option<Without>,
+    /// Threads; without: one a core. The answer does not depend on it
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PageFormat,
+    /// Write the answer to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<String>,
+    /// Progress on standard error
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum At {
+    /// As many chips as each is listed with
+    Listed,
+    /// As many chips as the first
+    EqualChips,
+    /// The first's matrix peak, in the format of the recipe's linear layers
+    EqualPeak,
+    /// The first's power
+    EqualPower,
+    /// The first's cost an hour to its owner
+    EqualMoney,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanChoice {
+    /// As the scenarios say
+    Own,
+    /// The best found
+    Best,
+}
+
+/// Contenders of one run, before they are played.
+struct Group {
+    name: String,
+    entries: Vec<(String, Scenario)>,
+}
+
+pub fn compare(args: &CompareArgs) -> Answer {
+    let (title, groups, searched, text) = groups(args)?;
+    let asked = if args.without.is_some() { Asked::WithoutMoney } else { Asked::WithMoney };
+    let equal = match args.at {
+        At::Listed => Equal::Listed,
+        At::EqualChips => Equal::Chips,
+        At::EqualPeak => Equal::Peak,
+        At::EqualPower => Equal::Power,
+        At::EqualMoney => Equal::Money,
+    };
+    let plan = searched || equal != Equal::Listed || args.plan == PlanChoice::Best;
+    let samples = args.samples.next_multiple_of(2);
+    let terms = Terms { plan, asked, seed: args.seed, samples };
+    let count = groups.iter().map(|g| g.entries.len() as u64).sum();
+    let bar = bar(args.progress, count, "machines");
+    let played: Vec<CompareGroup> = with_threads(args.threads, || {
+        groups.iter().map(|group| played(group, equal, terms, &bar)).collect::<Result<_, Failure>>()
+    })??;
+    bar.finish_and_clear();
+    let any = played.iter().any(|g| g.contenders.len() > 1);
+    let answer = CompareAnswer { title: &title, equal, terms, groups: &played };
+    let stamp = stamp("supernode.compare/1", &text);
+    let text = match args.format {
+        PageFormat::Text => report::compare_text(&answer),
+        PageFormat::Json => json(&report::compare_json(&stamp, &answer)),
+        PageFormat::Html => report::compare_page(&report::compare_json(&stamp, &answer), &answer),
+    };
+    deliver(Done { text, notes: String::new(), yes: any }, args.output.as_deref())
+}
+
+fn played(
+    group: &Group,
+    equal: Equal,
+    terms: Terms,
+    bar: &indicatif::ProgressBar,
+) -> Result<CompareGroup, Failure> {
+    let reference = &group.entries[0].1;
+    let results: Vec<Result<Contender, Diagnostics>> = group
+        .entries
+        .par_iter()
+        .map(|(name, scenario)| {
+            let played = at_equal(equal, scenario, reference, terms.asked)
+                .and_then(|scenario| contend(name, &scenario, terms));
+            bar.inc(1);
+            played
+        })
+        .collect();
+    let (mut contenders, mut absent) = (Vec::new(), Vec::new());
+    let mut problems = Diagnostics::default();
+    for ((name, _), result) in group.entries.iter().zip(results) {
+        match result {
+            Ok(contender) => contenders.push(contender),
+            // That no plan fits is an answer; anything else is the input's fault.
+            Err(found) if found.0.iter().all(|d| d.code == "campaign::plan") => {
+                absent.push((name.clone(), found.0[0].message.clone()));
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.has_errors() {
+        return Err(Failure { problems, texts: Vec::new() });
+    }
+    Ok(CompareGroup { name: group.name.clone(), contenders, absent })
+}
+
+type Asking = (String, Vec<Group>, bool, String);
+
+fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
+    if let [name] = args.names.as_slice()
+        && let Some((file, text)) = set_text(name)
+    {
+        let set = parse_set(&file, &text)
+            .map_err(|problems| Failure { problems, texts: vec![(file, text.clone())] })?;
+        return of_set(&set, text);
+    }
+    let mut entries = Vec::new();
+    let mut texts = String::new();
+    for name in &args.names {
+        let (loaded, _) = with_texts(name, &[])?;
+        texts.push_str(&loaded.text);
+        entries.push((loaded.scenario.name.clone(), loaded.scenario));
+    }
+    if entries.len() < 2 {
+        let message = "one scenario cannot be compared";
+        let known = catalog::ids(Kind::Set).join(", ");
+        let hint = format!("name two or more, or a set: {known}");
+        return Err(Diagnostic::error("cli::compare", message).hint(hint).into());
+    }
+    let title = format!("{} and {} others", entries[0].0, entries.len() - 1);
+    let name = "The same question to each".to_owned();
+    Ok((title, vec![Group { name, entries }], false, texts))
+}
+
+/// A shipped set, or a file that lists machines.
+fn set_text(name: &str) -> Option<(String, String)> {
+    if let Some(text) = catalog::text(Kind::Set, name) {
+        return Some((format!("scenarios/sets/{name}.toml"), text.to_owned()));
+    }
+    let text = std::fs::read_to_string(name).ok()?;
+    text.contains("[[machine]]").then(|| (name.to_owned(), text))
+}
+
+fn of_set(set: &Set, mut text: String) -> Result<Asking, Failure> {
+    let mut groups = Vec::new();
+    for (name, base) in &set.runs {
+        let (loaded, _) = with_texts(base, &[])?;
+        text.push_str(&loaded.text);
+        let mut entries = Vec::new();
+        for (machine, cluster, chips) in &set.machines {
+            let cluster = catalog::cluster(cluster)
+                .map_err(|problems| Failure { problems, texts: Vec::new() })?;
+            if *chips > cluster.chips {
+                let message = format!("`{machine}`: {chips} of {} chips", cluster.chips);
+                return Err(Diagnostic::error("cli::set", message).into());
+            }
+            let scenario = Scenario {
+                name: format!("{name} on {machine}"),
+                cluster,
+                ranks: *chips,
+                stack: None,
+                calibration: None,
+                ..loaded.scenario.clone()
+            };
+            entries.push((machine.clone(), scenario));
+        }
+        groups.push(Group { name: name.clone(), entries });
+    }
+    Ok((set.name.clone(), groups, true, text))
+}

@@ -1,0 +1,235 @@
+//! Machines side by side as text, JSON and HTML.
+
+mod json;
+mod page;
+
+pub use json::compare_json;
+pub use page::compare_page;
+
+use crate::campaign::{days, energy, per_cent, usd};
+use crate::table::aligned;
+use campaign::{Answer, Contender, Equal, Ratio, Sample, Terms, peak, ratio};
+use engine::StageAnswer;
+use units::{GIB, Unit, format_quantity, format_seconds};
+
+/// All that a comparison shows.
+#[derive(Clone, Copy, Debug)]
+pub struct CompareAnswer<'a> {
+    /// What it is called.
+    pub title: &'a str,
+    /// What was made equal.
+    pub equal: Equal,
+    /// Plan, money, seed and samples.
+    pub terms: Terms,
+    /// One for each run.
+    pub groups: &'a [CompareGroup],
+}
+
+/// One run on every machine.
+#[derive(Clone, Debug)]
+pub struct CompareGroup {
+    /// The run.
+    pub name: String,
+    /// Machines in order; the first is what others are compared with.
+    pub contenders: Vec<Contender>,
+    /// Machines on which no plan fits, and why.
+    pub absent: Vec<(String, String)>,
+}
+
+/// What machines are compared by.
+pub(crate) const MEASURES: [(&str, fn(&Sample) -> f64); 4] = [
+    ("days", Sample::days),
+    ("energy", |s| s.energy_j),
+    ("rented", |s| Answer::Rental.of(s)),
+    ("owned", |s| Answer::Owning.of(s)),
+];
+
+/// What is equal, in words.
+pub(crate) fn equal_words(equal: Equal) -> &'static str {
+    match equal {
+        Equal::Listed => "each with the chips it is listed with",
+        Equal::Chips => "at equal chips",
+        Equal::Peak => "at equal peak",
+        Equal::Power => "at equal power",
+        Equal::Money => "at equal cost an hour to the owner",
+    }
+}
+
+/// The stage with most tokens.
+pub(crate) fn main_stage(contender: &Contender) -> &StageAnswer {
+    &contender.rehearsal.stages[contender.rehearsal.main]
+}
+
+/// Memory left on the fullest chip, over all stages. Bytes.
+pub(crate) fn head_room(contender: &Contender) -> f64 {
+    let fullest = contender.rehearsal.stages.iter().map(|s| s.fullest().1).fold(0.0, f64::max);
+    contender.scenario.cluster.chip.memory.value - fullest
+}
+
+/// The main stage's plan in short.
+pub(crate) fn short_plan(stage: &StageAnswer) -> String {
+    let p = &stage.job.plan;
+    let parts = [
+        ("tp", p.tensor),
+        ("cp", p.context),
+        ("pp", p.pipeline),
+        ("vpp", p.virtual_pipeline),
+        ("dp", p.data),
+        ("ep", p.expert),
+    ];
+    let shown: Vec<String> =
+        parts.iter().filter(|(_, n)| *n > 1).map(|(name, n)| format!("{name}{n}")).collect();
+    format!("{} {}", shown.join(" "), p.schedule.word())
+}
+
+/// Levels of the fabric in short: chips and bandwidth of one.
+pub(crate) fn fabric_words(contender: &Contender) -> String {
+    let levels = contender.scenario.cluster.levels.iter().map(|level| {
+        format!("{} {}: {:.0} GB/s", level.name, level.size, level.bandwidth.value / 1e9)
+    });
+    levels.collect::<Vec<_>>().join(", ")
+}
+
+/// Where a step of the main stage goes: parts by share, largest first.
+pub(crate) fn losses(contender: &Contender) -> Vec<(&'static str, f64)> {
+    let stage = main_stage(contender);
+    let mut parts: Vec<(&'static str, f64)> = stage
+        .estimate
+        .parts
+        .iter()
+        .filter(|p| p.seconds > 0.0)
+        .map(|p| (p.kind.word(), p.seconds / stage.estimate.step_s))
+        .collect();
+    parts.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+    parts
+}
+
+pub(crate) fn ratio_of(
+    group: &CompareGroup,
+    contender: &Contender,
+    of: fn(&Sample) -> f64,
+) -> Option<Ratio> {
+    ratio(contender, group.contenders.first()?, of)
+}
+
+/// The comparison for people.
+pub fn compare_text(answer: &CompareAnswer<'_>) -> String {
+    let how = if answer.terms.plan { "plans searched" } else { "the scenarios' own plans" };
+    let mut out = format!(
+        "{}\n  {}, {how}, {} played runs each\n",
+        answer.title,
+        equal_words(answer.equal),
+        answer.terms.samples
+    );
+    for group in answer.groups {
+        out.push_str(&format!("\n{}\n", group.name));
+        out.push_str(&machines(group));
+        out.push_str(&steps(group));
+        out.push_str(&runs(group));
+        out.push_str(&ratios(group));
+        out.push_str(&where_lost(group));
+        for (name, why) in &group.absent {
+            out.push_str(&format!("  {name}: {why}\n"));
+        }
+    }
+    out
+}
+
+fn table(title: &str, head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut all = vec![head.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>()];
+    all.extend(rows);
+    format!("\n{title}\n{}", aligned(&all, 1))
+}
+
+fn rows(group: &CompareGroup, row: impl Fn(&Contender) -> Vec<String>) -> Vec<Vec<String>> {
+    group.contenders.iter().map(|c| [vec![c.name.clone()], row(c)].concat()).collect()
+}
+
+fn machines(group: &CompareGroup) -> String {
+    let row = |c: &Contender| {
+        let chip = &c.scenario.cluster.chip;
+        let chips = c.scenario.ranks;
+        let pod: f64 = peak(chip, &c.scenario) * chips as f64;
+        vec![
+            format!("{chips}{}", if c.grown { "+" } else { "" }),
+            format_quantity(peak(chip, &c.scenario), Unit::FlopPerSecond),
+            format_quantity(pod, Unit::FlopPerSecond),
+            format_quantity(chip.memory.value, Unit::Byte),
+            format_quantity(chip.memory_bandwidth.value, Unit::BytePerSecond),
+            fabric_words(c),
+        ]
+    };
+    let head =
+        ["machine", "chips", "peak a chip", "in all", "memory", "its rate", "fabric, a chip"];
+    let grown = group.contenders.iter().any(|c| c.grown);
+    let note = if grown { " (+: more than the catalog's cluster has)" } else { "" };
+    table(&format!("Machines{note}"), &head, rows(group, row))
+}
+
+fn steps(group: &CompareGroup) -> String {
+    let row = |c: &Contender| {
+        let stage = main_stage(c);
+        let gap = c.planned.iter().map(|p| p.gap).fold(0.0, f64::max);
+        vec![
+            format_seconds(stage.step_s.median),
+            per_cent(stage.mfu.median),
+            format!("{:.1}", head_room(c) / GIB),
+            if c.planned.is_empty() { "own".to_owned() } else { per_cent(gap) },
+            short_plan(stage),
+        ]
+    };
+    let head = ["machine", "step", "MFU", "GiB free", "better left?", "plan of the main stage"];
+    table("Steps", &head, rows(group, row))
+}
+
+fn spread(s: &campaign::Spread, shown: fn(f64) -> String) -> String {
+    format!("{} ({}..{})", shown(s.p50), shown(s.p5), shown(s.p95))
+}
+
+fn short_usd(value: f64) -> String {
+    usd(value).replace(" USD", "").replace(' ', "")
+}
+
+fn runs(group: &CompareGroup) -> String {
+    let row = |c: &Contender| {
+        let s = &c.summary;
+        let mut cells = vec![
+            spread(&s.days, days),
+            per_cent(s.goodput.p50),
+            format!("{:.0}", s.failures.p50),
+            s.energy_j.as_ref().map_or("?".to_owned(), |e| energy(e.p50)),
+        ];
+        if let Some(money) = &s.money {
+            cells.push(spread(&money.rental, short_usd));
+            cells.push(spread(&money.owning, short_usd));
+        }
+        cells
+    };
+    let head = ["machine", "days", "goodput", "failures", "energy", "rented, USD", "owned, USD"];
+    let money = group.contenders.iter().any(|c| c.summary.money.is_some());
+    table("The run (p50, p5..p95)", &head[..if money { 7 } else { 5 }], rows(group, row))
+}
+
+fn ratios(group: &CompareGroup) -> String {
+    let row = |c: &Contender| {
+        MEASURES.iter().map(|(_, of)| ratio_words(ratio_of(group, c, *of))).collect()
+    };
+    let head = ["machine", "days", "energy", "rented", "owned"];
+    table("Ratio to the first (* larger than the uncertainty)", &head, rows(group, row))
+}
+
+fn ratio_words(ratio: Option<Ratio>) -> String {
+    ratio.map_or_else(String::new, |r| {
+        let star = if r.differs() { " *" } else { "  " };
+        format!("{:.2} ({:.2}..{:.2}){star}", r.p50, r.p5, r.p95)
+    })
+}
+
+fn where_lost(group: &CompareGroup) -> String {
+    let row = |c: &Contender| {
+        let parts: Vec<String> =
+            losses(c).iter().take(5).map(|(w, s)| format!("{w} {:.0} %", 100.0 * s)).collect();
+        vec![parts.join(", ")]
+    };
+    table("Where a step goes", &["machine", ""], rows(group, row))
+}
