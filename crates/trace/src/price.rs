@@ -66,17 +66,27 @@ impl Price for OnNetwork {
     }
 
     fn compute(&self, flop: u64, bytes: u64) -> Result<u64, String> {
-        let missing = |what: &str| format!("it has no recorded duration, and no {what} is given");
-        let computing = match self.flop_per_s {
-            _ if flop == 0 => 0,
-            Some(rate) => picoseconds(flop, rate)?,
-            None => return Err(missing("rate of operations (`--flops`, or a cluster)")),
-        };
-        let moving = match self.memory_bytes_per_s {
-            _ if bytes == 0 => 0,
-            Some(rate) => picoseconds(bytes, rate)?,
-            None => return Err(missing("memory bandwidth (`--memory`, or a cluster)")),
-        };
-        Ok(computing.max(moving))
+        roofline(flop, bytes, self.flop_per_s, self.memory_bytes_per_s)
     }
+}
+
+/// The longer of computing and moving bytes. Picoseconds.
+pub(crate) fn roofline(
+    flop: u64,
+    bytes: u64,
+    flop_per_s: Option<f64>,
+    memory_bytes_per_s: Option<f64>,
+) -> Result<u64, String> {
+    let missing = |what: &str| format!("it has no recorded duration, and no {what} is given");
+    let computing = match flop_per_s {
+        _ if flop == 0 => 0,
+        Some(rate) => picoseconds(flop, rate)?,
+        None => return Err(missing("rate of operations (`--flops`, or a cluster)")),
+    };
+    let moving = match memory_bytes_per_s {
+        _ if bytes == 0 => 0,
+        Some(rate) => picoseconds(bytes, rate)?,
+        None => return Err(missing("memory bandwidth (`--memory`, or a cluster)")),
+    };
+    Ok(computing.max(moving))
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use diagnostic::{Diagnostic, Diagnostics};
 use fabric::Network;
 use std::collections::BTreeMap;
-use trace::{OnNetwork, TraceProgram};
+use trace::{OnInfraGraph, OnNetwork, TraceProgram};
 use units::{Unit, parse_quantity};
 
 #[derive(Args, Debug)]
@@ -47,7 +47,7 @@ struct Run {
         conflicts_with = "network"
     )]
     cluster: Option<String>,
-    /// A network: an ASTRA-sim YAML file, or a line such as `ring:8@50GB/s,500ns`
+    /// A network: an ASTRA-sim YAML file, an InfraGraph (YAML, JSON), or a line such as `ring:8@50GB/s,500ns`
     #[arg(long, value_name = "FILE")]
     network: Option<String>,
     /// An ASTRA-sim system file, for its algorithms and costs at the endpoints
@@ -184,8 +184,13 @@ fn quantity(option: &str, text: Option<&String>, unit: Unit) -> Result<Option<f6
     }
 }
 
-/// The network a program runs on, with its name.
-fn machine(run: &Run, ranks: u64) -> Result<(OnNetwork, String), Failure> {
+/// What a program runs on, with its name.
+enum Machine {
+    Network(OnNetwork),
+    Infrastructure(OnInfraGraph),
+}
+
+fn machine(run: &Run, ranks: u64) -> Result<(Machine, String), Failure> {
     let mut flop_per_s = quantity("--flops", run.flops.as_ref(), Unit::FlopPerSecond)?;
     let mut memory_bytes_per_s = quantity("--memory", run.memory.as_ref(), Unit::BytePerSecond)?;
     let mut topology = if let Some(id) = &run.cluster {
@@ -197,9 +202,16 @@ fn machine(run: &Run, ranks: u64) -> Result<(OnNetwork, String), Failure> {
     } else {
         let path = run.network.as_deref().unwrap_or_default();
         if path.contains('@') {
-            fabric::parse_topology(path)?
+            fabric::parse_topology(path).map_err(|p| failure(p, fabric::TOPOLOGY_FILE, path))?
         } else {
             let text = read_text(path)?;
+            if trace::infragraph::is_infrastructure(&text) {
+                let graph =
+                    trace::infragraph::read(path, &text).map_err(|p| failure(p, path, &text))?;
+                let name = if graph.name.is_empty() { path.to_owned() } else { graph.name.clone() };
+                let made = OnInfraGraph::new(graph, flop_per_s, memory_bytes_per_s);
+                return Ok((Machine::Infrastructure(made), name));
+            }
             trace::astra::network(path, &text).map_err(|p| failure(p, path, &text))?
         }
     };
@@ -214,7 +226,8 @@ fn machine(run: &Run, ranks: u64) -> Result<(OnNetwork, String), Failure> {
     }
     let name = topology.name.clone();
     let network = Network::new(topology)?;
-    Ok((OnNetwork { network, schemes, flop_per_s, memory_bytes_per_s }, name))
+    let made = OnNetwork { network, schemes, flop_per_s, memory_bytes_per_s };
+    Ok((Machine::Network(made), name))
 }
 
 /// Runs a collective of MSCCL.
@@ -230,6 +243,10 @@ fn run_algorithm(args: &Run, path: &str) -> Answer {
         return Err(Diagnostic::error("cli::option", text).into());
     }
     let (machine, network) = machine(args, u64::from(algorithm.ranks))?;
+    let Machine::Network(machine) = machine else {
+        let text = "a collective's steps run on a cluster or a composed network, not an InfraGraph";
+        return Err(Diagnostic::error("cli::option", text).into());
+    };
     let time_ps = algorithm.run(&machine.network, bytes).map_err(plain)?;
     let run = report::AlgorithmRun { algorithm: &algorithm, network: &network, bytes, time_ps };
     let text = match args.format {
@@ -248,7 +265,11 @@ fn run_program(args: &Run) -> Answer {
     }
     let (program, text) = program(&args.input)?;
     let (machine, network) = machine(args, program.ranks)?;
-    let timeline = trace::run(&program, &machine).map_err(plain)?;
+    let timeline = match &machine {
+        Machine::Network(on) => trace::run(&program, on),
+        Machine::Infrastructure(on) => trace::run(&program, on),
+    };
+    let timeline = timeline.map_err(plain)?;
     let mut notes = String::new();
     if let Some(path) = &args.trace {
         notes = super::write_timeline(path, &timeline)?;

@@ -6,7 +6,8 @@ use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use trace::{Operation, Price, TraceProgram, Work, astra, chakra, json_program, msccl};
+use trace::{OnInfraGraph, Operation, Price, TraceProgram, Work};
+use trace::{astra, chakra, infragraph, json_program, msccl};
 
 /// Seeds that once failed: `(format, seed)`.
 const KNOWN: [(&str, u64); 0] = [];
@@ -172,6 +173,14 @@ fn formats() -> Vec<(&'static str, Vec<u8>, Read)> {
             let _ = astra::system("s.json", &text(b));
         }),
     );
+    let servers = crate::infragraph::SERVERS.as_bytes().to_vec();
+    let read = |b: &[u8]| {
+        let Ok(graph) = infragraph::read("i.yaml", &text(b)) else { return };
+        let on = OnInfraGraph::new(graph, None, None);
+        let _ = on.collective(Operation::Barrier, 0, &[0, 1, 5]);
+        let _ = on.send(0, 7, 1 << 20);
+    };
+    list.push(("infragraph", servers, Box::new(read)));
     own(&mut list);
     list
 }

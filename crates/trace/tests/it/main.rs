@@ -2,6 +2,7 @@
 
 mod captured;
 mod fuzz;
+mod infragraph;
 mod msccl;
 mod perfetto;
 mod step;
