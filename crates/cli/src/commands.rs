@@ -45,6 +45,9 @@ pub fn rehearse(args: &Rehearse) -> Answer {
 fn rehearse_by_events(args: &Rehearse) -> Answer {
     let loaded = loaded(args)?;
     let scenario = &loaded.scenario;
+    if let Some(path) = &args.flow.program {
+        return run_program(args, path, scenario);
+    }
     let (rehearsal, answers) = flow::rehearse(&args.flow, scenario)?;
     let main = &answers[rehearsal.main];
     let answer = || {
@@ -57,7 +60,24 @@ fn rehearse_by_events(args: &Rehearse) -> Answer {
         PageFormat::Html => report::rehearse_page(&answer(), scenario, &rehearsal, Some(main)),
     };
     let mut notes = report::render(&loaded.warnings, &|_| None);
-    notes.push_str(&flow::write_trace(&args.flow, main)?);
+    let program = &rehearsal.stages[rehearsal.main].program;
+    notes.push_str(&flow::write_files(&args.flow, main, program)?);
+    deliver(Done { text, notes, yes: true }, args.output.as_deref())
+}
+
+fn run_program(args: &Rehearse, path: &str, scenario: &scenario::Scenario) -> Answer {
+    let ran = flow::run_program(&args.flow, path, scenario)?;
+    let text = match args.format {
+        PageFormat::Text => report::flow_text(&ran.answer),
+        PageFormat::Json => {
+            json(&report::program_json(&stamp("supernode.flow/1", &ran.text), &ran.answer))
+        }
+        PageFormat::Html => {
+            let problem = Diagnostic::error("cli::format", "a program alone has no HTML page");
+            return Err(problem.hint("write --format text or json, or --trace FILE").into());
+        }
+    };
+    let notes = flow::write_files(&args.flow, &ran.answer, &ran.program)?;
     deliver(Done { text, notes, yes: true }, args.output.as_deref())
 }
 

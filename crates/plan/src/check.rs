@@ -134,7 +134,7 @@ pub fn schedule_needs(schedule: Schedule, p: u64, v: u64, m: u64) -> Option<Stri
         Schedule::OneFOneB if v > 1 && !m.is_multiple_of(p) => {
             Some(format!("interleaving needs micro-batches ({m}) in multiples of pipeline ({p})"))
         }
-        Schedule::DualPipe if p % 2 != 0 || m % 2 != 0 => {
+        Schedule::DualPipe if !(p.is_multiple_of(2) && m.is_multiple_of(2)) => {
             Some(format!("`dualpipe` needs even pipeline ({p}) and even micro-batches ({m})"))
         }
         Schedule::DualPipe | Schedule::DualPipeV | Schedule::ZbV | Schedule::VHalf if m < 2 * p => {

@@ -17,8 +17,12 @@ const MOST_CLASSES: usize = 24;
 
 /// The sheet of a rehearsed scenario with the events of its main stage.
 pub fn flow_sheet(scenario: &Scenario, rehearsal: &Rehearsal, flow: &FlowAnswer) -> String {
-    let mut out = sheet(scenario, rehearsal);
-    out.push_str("\nThe same by events\n");
+    sheet(scenario, rehearsal) + &flow_text(flow)
+}
+
+/// The events alone.
+pub fn flow_text(flow: &FlowAnswer) -> String {
+    let mut out = String::from("\nThe step by events\n");
     let mut rows = vec![vec!["estimate".to_owned(), format_seconds(flow.estimate_s)]];
     for gap in flow.gaps.iter().filter(|g| g.seconds.abs() > 5e-5 * flow.step_s) {
         let sign = if gap.seconds < 0.0 { "-" } else { "+" };
@@ -150,6 +154,11 @@ pub fn flow_json(
         value["stages"][at]["flow"] = flow_object(answer);
     }
     value
+}
+
+/// A program run on its own, schema `supernode.flow/1`.
+pub fn program_json(stamp: &Stamp, flow: &FlowAnswer) -> Value {
+    stamp.on(flow_object(flow))
 }
 
 fn flow_object(flow: &FlowAnswer) -> Value {

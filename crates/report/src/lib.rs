@@ -33,7 +33,7 @@ pub use fabric_page::{
     FabricQuestion, FabricRow, fabric_json, fabric_text, topology_json, topology_text,
 };
 pub use fabric_svg::topology_svg;
-pub use flow_sheet::{engine_gaps_text, flow_json, flow_sheet};
+pub use flow_sheet::{engine_gaps_text, flow_json, flow_sheet, flow_text, program_json};
 pub use json::{Stamp, check_json, rehearse_json};
 pub use model_page::{model_json, model_text};
 pub use plan_page::{PlanAnswer, plan_json, plan_text, plan_words};

@@ -1,10 +1,11 @@
 //! `rehearse --engine flow`: what is broken, what the experts carry, and where the events go.
 
 use crate::args::Rehearse;
-use crate::output::Failure;
+use crate::output::{Failure, write_file};
 use clap::Args;
 use diagnostic::{Diagnostic, Diagnostics};
 use engine::{Fault, FlowAnswer, FlowOptions, Rehearsal};
+use program::Program;
 use scenario::Scenario;
 
 /// Options of the event engine.
@@ -24,16 +25,25 @@ pub struct FlowArgs {
     /// Write what ran when, for ui.perfetto.dev; a name that ends in .json gives Chrome's format
     #[arg(long = "trace", value_name = "FILE")]
     pub trace: Option<String>,
+    /// Write the program that ran, schema supernode.program/1
+    #[arg(long = "write-program", value_name = "FILE")]
+    pub write_program: Option<String>,
+    /// Run this program (schema supernode.program/1) instead of the one that the scenario's plan
+    /// lowers to at the length shown; the machine is the scenario's
+    #[arg(long = "program", value_name = "FILE")]
+    pub program: Option<String>,
 }
 
 impl FlowArgs {
     /// The first option given, if any.
     fn given(&self) -> Option<&'static str> {
-        let given = [
+        let given: [(&str, bool); 6] = [
             ("--fail", !self.fail.is_empty()),
             ("--slow", !self.slow.is_empty()),
             ("--expert-load", self.expert_load.is_some()),
             ("--trace", self.trace.is_some()),
+            ("--write-program", self.write_program.is_some()),
+            ("--program", self.program.is_some()),
         ];
         given.iter().find(|(_, is)| *is).map(|(name, _)| *name)
     }
@@ -89,8 +99,46 @@ fn options(args: &FlowArgs) -> Result<FlowOptions, Failure> {
     })
 }
 
-/// Writes a timeline where it was asked for; a note that it was.
-pub fn write_trace(args: &FlowArgs, answer: &FlowAnswer) -> Result<String, Failure> {
-    let Some(path) = &args.trace else { return Ok(String::new()) };
-    super::write_timeline(path, &answer.timeline)
+/// Writes the timeline and the program where they were asked for; a note that they were.
+pub fn write_files(
+    args: &FlowArgs,
+    answer: &FlowAnswer,
+    program: &Program,
+) -> Result<String, Failure> {
+    let mut notes = String::new();
+    if let Some(path) = &args.trace {
+        notes.push_str(&super::write_timeline(path, &answer.timeline)?);
+    }
+    if let Some(path) = &args.write_program {
+        write_file(path, super::json(&::trace::step::write(program)).as_bytes())?;
+        notes.push_str(&format!("wrote `{path}`; `--program {path}` runs it\n"));
+    }
+    Ok(notes)
+}
+
+/// Runs a program from a file on a scenario's machine.
+pub fn run_program(args: &FlowArgs, path: &str, scenario: &Scenario) -> Result<Ran, Failure> {
+    let text = super::read(path, Vec::new())?;
+    let failure = |problems| Failure { problems, texts: vec![(path.to_owned(), text.clone())] };
+    let program = ::trace::step::read(path, &text).map_err(failure)?;
+    if program.ranks > scenario.cluster.chips {
+        let message = format!(
+            "{} ranks; `{}` has {} chips",
+            program.ranks, scenario.cluster.id, scenario.cluster.chips
+        );
+        return Err(Diagnostic::error("cli::program", message).into());
+    }
+    let machine = engine::machine(scenario).map_err(failure)?;
+    let answer = engine::flow(&program, &machine, &options(args)?).map_err(failure)?;
+    Ok(Ran { program, answer, text })
+}
+
+/// A program from a file, run.
+pub struct Ran {
+    /// The program.
+    pub program: Program,
+    /// What came out.
+    pub answer: FlowAnswer,
+    /// The file's text.
+    pub text: String,
 }

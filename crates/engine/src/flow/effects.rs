@@ -7,7 +7,7 @@
 
 use super::fault::{Fault, FaultKind};
 use super::lines::{Grid, Line};
-use catalog::Wiring;
+use catalog::{Level, Wiring};
 use diagnostic::{Diagnostic, Diagnostics, nearest};
 use fabric::{Channel, Fabric};
 use program::{Program, Schedule};
@@ -28,7 +28,7 @@ struct Hits<'a> {
     grid: Grid,
     ranks: u64,
     channels: &'a [Channel],
-    levels: &'a [String],
+    levels: &'a [Level],
     places: BTreeMap<u64, Effect>,
     lost: BTreeSet<u64>,
     problems: Diagnostics,
@@ -41,7 +41,7 @@ struct Hits<'a> {
 pub(super) fn with_faults(
     program: &Program,
     fabric: &Fabric,
-    levels: &[String],
+    levels: &[Level],
     faults: &[Fault],
     unfolded: bool,
 ) -> Result<Vec<Line>, Diagnostics> {
@@ -106,10 +106,10 @@ impl Hits<'_> {
     }
 
     fn level(&self, name: &str) -> Result<usize, Diagnostic> {
-        self.levels.iter().position(|l| l == name).ok_or_else(|| {
-            let words = self.levels.iter().map(String::as_str);
-            let near = nearest(name, words).map(|n| format!("did you mean `{n}`?"));
-            let hint = near.unwrap_or_else(|| format!("the levels are {}", self.levels.join(", ")));
+        self.levels.iter().position(|l| l.name == name).ok_or_else(|| {
+            let words: Vec<&str> = self.levels.iter().map(|l| l.name.as_str()).collect();
+            let near = nearest(name, words.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+            let hint = near.unwrap_or_else(|| format!("the levels are {}", words.join(", ")));
             let message = format!("the cluster has no level `{name}`");
             Diagnostic::error("flow::fault", message).hint(hint)
         })
@@ -140,11 +140,16 @@ impl Hits<'_> {
     /// members has f-1 links a rank; what the broken one carried goes over the others.
     fn left_of_ports(&self, level: usize, rate: f64) -> Result<f64, Diagnostic> {
         let channel = &self.channels[level];
-        let name = &self.levels[level];
+        let (name, ports) = (&self.levels[level].name, self.levels[level].cabling.ports);
         match channel.wiring {
             Wiring::FullMesh if channel.fan > 2 => {
                 let links = (channel.fan - 1) as f64;
                 Ok((links - 1.0 + rate) / links)
+            }
+            // Ports into switches share evenly: what is left is the other ports and the rest of this.
+            Wiring::Switch if ports.is_some_and(|p| p > 1) => {
+                let ports = ports.map_or(1.0, |p| p as f64);
+                Ok((ports - 1.0 + rate) / ports)
             }
             _ if rate > 0.0 => Ok(rate),
             _ => {
@@ -185,6 +190,9 @@ impl Hits<'_> {
             let message = format!("level `{level}` has no switches");
             return Err(Diagnostic::error("flow::fault", message));
         }
+        let planes = self.levels[at].cabling.planes as f64;
+        // One of several planes side by side, or of an unknown number of switches.
+        let rate = if planes > 1.0 { (planes - 1.0 + rate) / planes } else { rate };
         if rate == 0.0 {
             let message = format!("how many switches `{level}` has is not known");
             let hint = "say what is left of the level's bandwidth: =0.875 for one switch of eight";

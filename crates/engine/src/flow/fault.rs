@@ -19,8 +19,8 @@ pub enum FaultKind {
         /// Its rank.
         rank: u64,
     },
-    /// One port of a rank's chip into a level: of a mesh one of its links. Where the number of ports
-    /// is not known, the rate is what is left of the rank's whole bandwidth into the level.
+    /// One port of a rank's chip into a level: of a mesh one of its links, of switches one of its
+    /// ports. Where their number is not known, the rate is what is left of the rank's whole bandwidth.
     Port {
         /// Its rank.
         rank: u64,
@@ -39,7 +39,8 @@ pub enum FaultKind {
         /// Which.
         board: u64,
     },
-    /// Switches of a level: its rate falls for every rank of that instance.
+    /// Switches of a level: one of its planes, or where it has one only, its whole rate, for every rank
+    /// of that instance.
     Switch {
         /// Name of the level.
         level: String,

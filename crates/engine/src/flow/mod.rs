@@ -61,7 +61,7 @@ pub fn flow(
     program.validate().map_err(|problems| all("flow::program", problems))?;
     let pieces = Pieces::new(program, machine);
     let levels: Vec<String> = machine.cluster.levels.iter().map(|l| l.name.clone()).collect();
-    let lines = lines_of(program, machine, &levels, options)?;
+    let lines = lines_of(program, machine, options)?;
     let tables = timetables(program, &lines)?;
     let once = |shared: bool, recorded: bool| {
         let recorder = Recorder::new(recorded, &lines, &pieces, program.boundary_bytes)
@@ -111,7 +111,6 @@ pub fn flow(
 fn lines_of(
     program: &Program,
     machine: &Machine,
-    levels: &[String],
     options: &FlowOptions,
 ) -> Result<Vec<Line>, Diagnostics> {
     match (options.faults.is_empty(), options.expert_tokens.is_empty()) {
@@ -119,6 +118,7 @@ fn lines_of(
         (true, true) => Ok(lines::folded(program)),
         (false, true) => {
             let fabric = fabric::Fabric::new(&machine.cluster, program.ranks);
+            let levels = &machine.cluster.levels;
             effects::with_faults(program, &fabric, levels, &options.faults, options.unfolded)
         }
         (true, false) => Ok(effects::with_loads(program, &options.expert_tokens)?),
