@@ -8,10 +8,12 @@
 //! [`on_graph`] then runs the algorithm's [`Pattern`]s over the links of a [`fabric::Network`].
 
 mod algorithm;
+mod library;
 mod on_graph;
 mod steps;
 
 pub use algorithm::{Algorithm, Phase};
+pub use library::{Basis, LibraryCost, library};
 pub use on_graph::{Degraded, GraphCost, degraded, on_graph, seconds, unfolded};
 pub use steps::{OPERATIONS, Operation, Pattern, Placed, SCHEMES, Scheme, steps};
 

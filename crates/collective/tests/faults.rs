@@ -67,3 +67,14 @@ fn a_slow_link_slows_only_what_crosses_it() {
     assert!((run(0..16).slowdown() - 2.0).abs() < 0.01);
     assert_eq!(run(8..12).slowdown(), 1.0);
 }
+
+#[test]
+fn switches_that_reduce_carry_each_byte_up_and_down_once() {
+    let text = "switch:8@10GB/s,1us,planes=4+switch:1@10GB/s,1us";
+    let network = Network::new(parse_topology(text).unwrap()).unwrap();
+    let group = Placed::first(&network, 8);
+    let scheme = Some(Scheme::InNetwork);
+    let found = on_graph(&network, &group, ALL_REDUCE, scheme, Routing::Split, 1e9).unwrap();
+    let wanted = 1e9 * 1.125 / 40e9 * 1e12;
+    assert!((found.bound_ps as f64 / wanted - 1.0).abs() < 1e-6, "{found:?}");
+}

@@ -85,7 +85,9 @@ impl<'a> Router<'a> {
         if from == to {
             return Some((Vec::new(), 0));
         }
-        if self.symmetry.is_some() && self.routing.is_equivariant() {
+        // Only chips have coordinates of their own; a switch is found by searching.
+        let chips = from.max(to) < self.graph.endpoints;
+        if chips && self.symmetry.is_some() && self.routing.is_equivariant() {
             let ahead = displacement(self.graph, from, to);
             if !self.known.contains_key(&ahead) {
                 let found = self.find(0, ahead);

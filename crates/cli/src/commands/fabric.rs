@@ -66,7 +66,7 @@ struct Question {
 }
 
 pub fn fabric(args: &Fabric) -> Result<Done, Failure> {
-    let (topology, text) = topology(args)?;
+    let (topology, text, cluster) = topology(args)?;
     let plain = |problem: Diagnostic| Failure {
         problems: problem.into(),
         texts: vec![(fabric::TOPOLOGY_FILE.to_owned(), args.pod.clone())],
@@ -87,18 +87,20 @@ pub fn fabric(args: &Fabric) -> Result<Done, Failure> {
     let hashed = format!("{text}\n{}", args.fail.join("\n"));
     match question {
         None => show(args, &network, &hashed),
-        Some(question) => run(args, &network, &question, &hashed),
+        Some(question) => run(args, &network, cluster.as_ref(), &question, &hashed),
     }
 }
 
-/// The topology and the text it comes from.
-fn topology(args: &Fabric) -> Result<(Topology, String), Failure> {
+/// A topology, the text it comes from, and the cluster if it is one.
+type Asked = (Topology, String, Option<Cluster>);
+
+fn topology(args: &Fabric) -> Result<Asked, Failure> {
     let pod = args.pod.as_str();
     if pod.contains(['@', '+']) && catalog::text(Kind::Cluster, pod).is_none() {
         let texts = vec![(fabric::TOPOLOGY_FILE.to_owned(), pod.to_owned())];
         let read =
             fabric::parse_topology(pod).map_err(|p| Failure { problems: p.into(), texts })?;
-        return Ok((read, pod.to_owned()));
+        return Ok((read, pod.to_owned(), None));
     }
     let (name, text) = match catalog::text(Kind::Cluster, pod) {
         Some(text) => (format!("catalog/clusters/{pod}.toml"), text.to_owned()),
@@ -110,7 +112,7 @@ fn topology(args: &Fabric) -> Result<(Topology, String), Failure> {
     let whole = args.show || !args.fail.is_empty();
     let ranks = if whole { cluster.chips } else { args.ranks.unwrap_or(cluster.chips) };
     let topology = fabric::topology_of(&cluster, ranks.max(1))?;
-    Ok((topology, text))
+    Ok((topology, text, Some(cluster)))
 }
 
 fn question(args: &Fabric, problems: &mut Diagnostics) -> Option<Question> {
@@ -200,7 +202,32 @@ fn show(args: &Fabric, network: &Network, hashed: &str) -> Result<Done, Failure>
     Ok(Done { text, notes, yes: true })
 }
 
-fn run(args: &Fabric, network: &Network, asked: &Question, hashed: &str) -> Result<Done, Failure> {
+/// The library's own time from measured curves: on a cluster whose chip has them, nothing forced and
+/// nothing broken.
+fn measured(
+    args: &Fabric,
+    cluster: Option<&Cluster>,
+    operation: Operation,
+    ranks: u64,
+    bytes: f64,
+) -> Option<collective::LibraryCost> {
+    let free = args.algorithm.is_none() && args.fail.is_empty() && args.routing == "split";
+    let (Operation::Of(operation), Some(cluster), true) = (operation, cluster, free) else {
+        return None;
+    };
+    let (calibration, borrowed) = kernel::for_chip(&cluster.chip).ok()?;
+    let found = collective::library(cluster, &calibration, ranks, operation, bytes)?;
+    let by_curve = !matches!(found.basis, collective::Basis::Formula(_));
+    (borrowed.own && by_curve).then_some(found)
+}
+
+fn run(
+    args: &Fabric,
+    network: &Network,
+    cluster: Option<&Cluster>,
+    asked: &Question,
+    hashed: &str,
+) -> Result<Done, Failure> {
     let failed = |problems| Failure { problems, texts: Vec::new() };
     let alive = network.alive().len() as u64;
     let ranks = args.ranks.unwrap_or(alive);
@@ -217,6 +244,11 @@ fn run(args: &Fabric, network: &Network, asked: &Question, hashed: &str) -> Resu
         let cost =
             on_graph(network, &group, operation, asked.scheme, routing, b).map_err(failed)?;
         let mut row = row(network, asked, ranks, bytes, &cost, args.repeat);
+        if let Some(found) = measured(args, cluster, operation, ranks, b) {
+            row.time_s = found.seconds * args.repeat as f64;
+            found.basis.word().clone_into(&mut row.algorithm);
+            (row.bound_s, row.bottleneck, row.flows) = (None, None, (0, 0));
+        }
         if args.unfolded {
             let scheme = cost.scheme;
             let (time, messages) =
