@@ -53,6 +53,10 @@ pub enum PlanCommand {
     Launch(Launch),
     /// A scenario from a training program's command, script or configuration
     Import(Import),
+    /// The best plans of many scenarios, whole or in parts that run anywhere
+    Study(crate::commands::study::Study),
+    /// Joins the parts of a study
+    Merge(crate::commands::study::Merge),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod campaign;
+pub mod candidates;
 pub mod compare;
 pub mod fabric;
 pub mod flow;
@@ -9,6 +10,8 @@ pub mod launch;
 pub mod plan;
 pub mod plan_save;
 pub mod plan_search;
+pub mod study;
+mod study_text;
 pub mod trace;
 
 use crate::args::{Catalog, CatalogCommand, Engine, Format, Model, PageFormat, Rehearse, Validate};

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod output;
 mod samples;
+mod whole_file;
 
 use args::{Arguments, Command, PlanCommand};
 use clap::Parser;
@@ -35,6 +36,8 @@ fn run() -> ExitCode {
             Some(PlanCommand::Check(a)) => commands::plan_check(&a),
             Some(PlanCommand::Launch(a)) => commands::launch::launch(&a),
             Some(PlanCommand::Import(a)) => commands::launch::import(&a),
+            Some(PlanCommand::Study(a)) => commands::study::study(&a),
+            Some(PlanCommand::Merge(a)) => commands::study::merge(&a),
         },
         Some(Command::Campaign(a)) => commands::campaign::campaign(&a),
         Some(Command::Compare(a)) => commands::compare::compare(&a),

@@ -433,7 +433,8 @@ fn leader_json(answer: &PlanAnswer<'_>, leader: &Leader) -> Value {
     })
 }
 
-fn plan_value(plan: &Plan) -> Value {
+/// A plan's keys as a scenario writes them.
+pub fn plan_value(plan: &Plan) -> Value {
     json!({
         "tensor": plan.tensor, "context": plan.context, "pipeline": plan.pipeline,
         "virtual_pipeline": plan.virtual_pipeline, "data": plan.data, "expert": plan.expert,

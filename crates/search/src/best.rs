@@ -118,6 +118,15 @@ pub struct StemResult {
     leaders: Leaders,
     near: NearMisses,
     counts: Counts,
+    /// Every plan priced that fits, if the search keeps them.
+    evaluated: Option<Vec<Found>>,
+}
+
+impl StemResult {
+    /// Every plan of the stem that was priced and fits, in order; none unless [`Search::keeping`].
+    pub fn evaluated(&self) -> &[Found] {
+        self.evaluated.as_deref().unwrap_or_default()
+    }
 }
 
 /// A search under way: a list of stems by bound, and the leaders so far.
@@ -133,6 +142,7 @@ pub struct Search<'p> {
     leaders: Leaders,
     near: NearMisses,
     counts: Counts,
+    keeps: bool,
 }
 
 impl<'p> Search<'p> {
@@ -166,7 +176,14 @@ impl<'p> Search<'p> {
             }
         }
         stems.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
-        Self { problem, space, stems, next: 0, leaders, near: NearMisses::default(), counts }
+        let near = NearMisses::default();
+        Self { problem, space, stems, next: 0, leaders, near, counts, keeps: false }
+    }
+
+    /// The same search, whose results also hold every plan that was priced and fits.
+    #[must_use]
+    pub fn keeping(self) -> Self {
+        Self { keeps: true, ..self }
     }
 
     /// The stems to work on now, empty when all is settled.
@@ -182,6 +199,7 @@ impl<'p> Search<'p> {
             leaders: self.leaders.clone(),
             near: self.near.clone(),
             counts: Counts::default(),
+            evaluated: self.keeps.then(Vec::new),
         };
         let nodes = self.space.nodes(self.problem, stem);
         if hopeless(*bound_s, &result.leaders) {
@@ -358,13 +376,17 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
             }
             result.counts.evaluated += 1;
             let step_s = evaluator.step_s(&laid, slot);
-            if step_s <= result.leaders.threshold_s() {
+            if step_s <= result.leaders.threshold_s() || result.evaluated.is_some() {
                 let plan = Plan {
                     stage_blocks: cut.clone(),
                     recompute: mode.recompute(evaluator.problem),
                     ..evaluator.plan.clone()
                 };
-                result.leaders.offer(Found { step_s, plan, peak_bytes });
+                let found = Found { step_s, plan, peak_bytes };
+                if let Some(evaluated) = &mut result.evaluated {
+                    evaluated.push(found.clone());
+                }
+                result.leaders.offer(found);
             }
         }
     }

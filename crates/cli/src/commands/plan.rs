@@ -61,6 +61,12 @@ pub struct PlanArgs {
     /// Do not run the best plans in the event engine
     #[arg(long)]
     pub no_flow: bool,
+    /// The command that runs the best plan with a training program, after the answer
+    #[arg(long, value_name = "PROGRAM")]
+    pub launch: Option<crate::args::Framework>,
+    /// Write every plan that was priced and fits: a `.parquet` or `.jsonl` file, whole or not at all
+    #[arg(long, value_name = "FILE")]
+    pub candidates: Option<String>,
     /// Write a scenario with the best plan
     #[arg(long, value_name = "FILE")]
     pub save: Option<String>,
@@ -344,6 +350,23 @@ fn finish(
         }
     };
     let mut notes = report::render(&opened.loaded.warnings, &|_| None);
+    let mut text = text;
+    if let (Some(framework), Some(best)) = (args.launch, leaders.first()) {
+        let job = scenario::Job { plan: best.found.plan.clone(), ..job.clone() };
+        let scenario = Scenario { ranks: problem.ranks, ..scenario.clone() };
+        let launch = trace::launch::launch(framework.into(), &scenario, &job);
+        if args.format == Format::Text {
+            text.push_str(&format!("\n{}", launch.script()));
+        } else {
+            notes.push_str(&launch.script());
+        }
+    }
+    if let Some(file) = &args.candidates {
+        let space = Space::new(problem, limits);
+        let rows =
+            super::candidates::write(file, problem, &space, args.threads, args.progress)?;
+        notes.push_str(&format!("supernode: {rows} plans that fit are in {file}\n"));
+    }
     if let (Some(path), Some(best)) = (&args.save, leaders.first()) {
         let (text, missing) = saved(run, opened, problem, &best.found.plan)?;
         write_file(path, text.as_bytes())?;

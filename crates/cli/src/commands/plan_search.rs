@@ -82,7 +82,7 @@ impl Run<'_> {
 }
 
 /// Settles the round, each stem by whichever worker is free; results in the round's order.
-fn settle<'p>(search: &Search<'p>, workers: &mut [Worker<'p>]) -> Vec<StemResult> {
+pub fn settle<'p>(search: &Search<'p>, workers: &mut [Worker<'p>]) -> Vec<StemResult> {
     let round = search.round();
     let slots: Vec<Mutex<Option<StemResult>>> = round.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);

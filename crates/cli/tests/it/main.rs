@@ -3,6 +3,7 @@
 mod answers;
 mod bad;
 mod launch;
+mod study;
 
 use std::path::Path;
 use std::process::{Command, Output};

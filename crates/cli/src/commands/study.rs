@@ -1,0 +1,346 @@
+//! `supernode plan study` and `supernode plan merge`: the best plans of many scenarios, in parts that
+//! run anywhere and join to the same bytes.
+
+use super::study_text::study_text;
+use crate::args::{Format, pair};
+use crate::commands::campaign::{Progress, bar, with_threads};
+use crate::commands::plan_search::settle;
+use crate::commands::{Answer, Texts, json, opened, read, stamp};
+use crate::output::{Done, Failure};
+use crate::whole_file::{WholeFile, interrupted};
+use catalog::toml_reader::{Item, Reader};
+use clap::Args;
+use diagnostic::{Diagnostic, Diagnostics};
+use report::{Stamp, plan_value};
+use scenario::Opened;
+use search::{Findings, Limits, Options, Problem, Search, Space, Worker};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Studies that come with the program.
+const SHIPPED: [(&str, &str); 1] =
+    [("hundred-thousand", include_str!("../../../../studies/hundred-thousand.toml"))];
+
+#[derive(Args, Debug)]
+pub struct Study {
+    /// A study file, or the id of a shipped one: `hundred-thousand`
+    pub study: String,
+    /// Only the runs of one part: `--shard 2/8` is the second of eight
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<(u64, u64)>,
+    /// Threads; without: one a core. The answer does not depend on it
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Write the answer as JSON to this file, whole or not at all
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+    /// Progress on standard error
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: Progress,
+}
+
+#[derive(Args, Debug)]
+pub struct Merge {
+    /// The files that `plan study --shard .. -o FILE` wrote: all parts of one study
+    #[arg(required = true)]
+    pub parts: Vec<String>,
+    /// Write the answer as JSON to this file, whole or not at all
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || "write I/N with I from 1 to N, for example 2/8".to_owned();
+    let (part, of) = text.split_once('/').ok_or_else(wrong)?;
+    let (part, of) = part.parse().ok().zip(of.parse().ok()).ok_or_else(wrong)?;
+    if part >= 1 && part <= of && of <= 1_000_000 { Ok((part, of)) } else { Err(wrong()) }
+}
+
+/// A study file.
+struct Plan {
+    name: String,
+    top: u64,
+    guard: f64,
+    runs: Vec<Asked>,
+}
+
+/// A run as the file says it.
+struct Asked {
+    name: String,
+    scenario: String,
+    set: Vec<String>,
+    fix: Vec<String>,
+}
+
+/// A run, ready to be searched.
+struct Ready {
+    name: String,
+    opened: Opened,
+    limits: Limits,
+    problem: Problem,
+}
+
+const SCHEMA: &str = "supernode.study/1";
+
+pub fn study(args: &Study) -> Answer {
+    let (name, text) = match SHIPPED.iter().find(|(id, _)| *id == args.study) {
+        Some((id, text)) => (format!("studies/{id}.toml"), (*text).to_owned()),
+        None => (args.study.clone(), read(&args.study, SHIPPED.map(|(id, _)| id).to_vec())?),
+    };
+    let plan = parse(&name, &text)
+        .map_err(|problems| Failure { problems, texts: vec![(name.clone(), text.clone())] })?;
+    let (part, of) = args.shard.unwrap_or((1, 1));
+    // Every part reads every run, so that all agree on what the study is.
+    let mut hashed = text.clone();
+    let mut ready = Vec::new();
+    for (place, run) in (0_u64..).zip(&plan.runs) {
+        let (run, texts) = prepared(run, plan.guard)?;
+        hashed.push_str(&run.opened.loaded.text);
+        texts.iter().for_each(|(_, text)| hashed.push_str(text));
+        if place % of == part - 1 {
+            ready.push((place, run));
+        }
+    }
+    let stamp = stamp(SCHEMA, &hashed);
+    let answers = with_threads(args.threads, || -> Result<Vec<Value>, Failure> {
+        let bar = bar(args.progress, ready.len() as u64, "runs");
+        let mut answers = Vec::new();
+        for (place, run) in &ready {
+            let findings = searched(run, plan.top as usize)?;
+            answers.push(answer(*place, run, &findings));
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(answers)
+    })??;
+    let value = whole(&stamp, &plan.name, (plan.top, plan.guard), (part, of), &answers);
+    deliver(&value, args.format, args.output.as_deref())
+}
+
+fn whole(
+    stamp: &Stamp,
+    name: &str,
+    (top, guard): (u64, f64),
+    (part, of): (u64, u64),
+    runs: &[Value],
+) -> Value {
+    json!({
+        "schema": stamp.schema, "version": stamp.version, "input_hash": stamp.input_hash,
+        "study": name, "top": top, "guard_ratio": guard,
+        "shard": { "part": part, "of": of }, "runs": runs,
+    })
+}
+
+fn deliver(value: &Value, format: Format, output: Option<&str>) -> Answer {
+    let mut notes = String::new();
+    if let Some(file) = output {
+        let mut out = WholeFile::begin(file)?;
+        let written = out.write_all(json(value).as_bytes());
+        written.map_err(|e| crate::whole_file::cannot_write(file, &e))?;
+        out.keep()?;
+        notes = format!("supernode: wrote `{file}`\n");
+    }
+    let text = match format {
+        Format::Text => study_text(value),
+        Format::Json => json(value),
+    };
+    let answered = |run: &Value| run["leaders"].as_array().is_some_and(|list| !list.is_empty());
+    let yes = value["runs"].as_array().is_some_and(|runs| runs.iter().all(answered));
+    Ok(Done { text, notes, yes })
+}
+
+fn parse(file: &str, text: &str) -> Result<Plan, Diagnostics> {
+    let reader = Reader::new(file, text);
+    let plan = reader.root().and_then(|mut root| {
+        let name = root.take_str("name");
+        let top = root.take_positive("top");
+        let guard = root.take_f64("guard", &(0.0..=0.99));
+        let runs = root.take_array("run").and_then(|items| {
+            let runs: Vec<_> = items.into_iter().map(run).collect();
+            runs.into_iter().collect::<Option<Vec<_>>>()
+        });
+        if runs.as_ref().is_some_and(Vec::is_empty) || top.is_some_and(|top| top > 100) {
+            let message = "a study has runs, and keeps at most 100 leaders of each";
+            root.report(Diagnostic::error("study::empty", message), root.span());
+        }
+        root.finish();
+        Some(Plan { name: name?, top: top?, guard: guard?, runs: runs? })
+    });
+    reader.into_result(plan)
+}
+
+fn run(item: Item<'_>) -> Option<Asked> {
+    let mut table = item.into_table()?;
+    let name = table.take_str("name");
+    let scenario = table.take_str("scenario");
+    let mut texts = |key: &str| {
+        if !table.has(key) {
+            return Some(Vec::new());
+        }
+        let items = table.take_array(key)?;
+        items.into_iter().map(Item::into_str).collect::<Option<Vec<_>>>()
+    };
+    let (set, fix) = (texts("set"), texts("fix"));
+    table.finish();
+    Some(Asked { name: name?, scenario: scenario?, set: set?, fix: fix? })
+}
+
+fn prepared(asked: &Asked, guard: f64) -> Result<(Ready, Texts), Failure> {
+    let pairs = |list: &[String]| -> Result<Vec<(String, String)>, Failure> {
+        let one = |text: &String| {
+            pair(text).map_err(|e| {
+                let message = format!("`{text}` of run `{}`: {e}", asked.name);
+                Failure::from(Diagnostic::error("study::set", message))
+            })
+        };
+        list.iter().map(one).collect()
+    };
+    let (set, fix) = (pairs(&asked.set)?, pairs(&asked.fix)?);
+    let (opened, texts) = opened(&asked.scenario, &set)?;
+    let mut limits = Limits::default();
+    let mut problems = Diagnostics::default();
+    let listed = fix.iter().map(|(key, values)| {
+        (key.clone(), values.split(',').map(str::to_owned).collect::<Vec<_>>())
+    });
+    for (key, values) in opened.fixed.iter().cloned().chain(listed) {
+        if let Err(problem) = limits.fix(&key, &values) {
+            problems.push(problem);
+        }
+    }
+    let failure = |problems| Failure { problems, texts: texts.clone() };
+    problems.into_result(()).map_err(failure)?;
+    let problem = Problem::new(&opened.loaded.scenario, guard).map_err(failure)?;
+    Ok((Ready { name: asked.name.clone(), opened, limits, problem }, texts))
+}
+
+fn searched(run: &Ready, top: usize) -> Result<Findings, Failure> {
+    let space = Space::new(&run.problem, &run.limits);
+    let mut search = Search::new(&run.problem, &space, &Options { top });
+    let mut workers: Vec<Worker<'_>> =
+        (0..rayon::current_num_threads()).map(|_| search.worker()).collect();
+    while !search.round().is_empty() {
+        let results = settle(&search, &mut workers);
+        search.absorb(&results);
+        if interrupted() {
+            let message = "interrupted: no answer is written";
+            return Err(Diagnostic::error("cli::interrupted", message).into());
+        }
+    }
+    Ok(search.finish())
+}
+
+fn answer(place: u64, run: &Ready, findings: &Findings) -> Value {
+    let (scenario, problem) = (&run.opened.loaded.scenario, &run.problem);
+    let peak = engine::mfu_peak(&problem.machine) * problem.ranks as f64;
+    let per_token = problem.model.flops_per_token(problem.sequence).megatron_causal;
+    let flops = per_token * problem.batch_tokens();
+    let leaders: Vec<Value> = findings
+        .leaders
+        .iter()
+        .map(|found| {
+            json!({
+                "step_s": found.step_s,
+                "tokens_per_s": problem.batch_tokens() / found.step_s,
+                "mfu_ratio": flops / found.step_s / peak,
+                "peak_bytes": found.peak_bytes,
+                "plan": plan_value(&found.plan),
+            })
+        })
+        .collect();
+    json!({
+        "run": place, "name": run.name, "model": problem.model.name,
+        "cluster": scenario.cluster.id, "chips": problem.ranks, "sequence": problem.sequence,
+        "batch_sequences": problem.batch_sequences, "memory_limit_bytes": problem.memory_bytes,
+        "plans": findings.counts.space, "priced": findings.counts.evaluated,
+        "proven": !findings.cut_short,
+        "levels": levels(run),
+        "leaders": leaders,
+    })
+}
+
+/// How the job lies on each level: chips of an instance that it uses, instances that takes, and the
+/// instances there are. More taken than there are: an even layout that this cluster does not hold.
+fn levels(run: &Ready) -> Vec<Value> {
+    let (cluster, ranks) = (&run.problem.machine.cluster, run.problem.ranks);
+    let fabric = fabric::Fabric::new(cluster, ranks);
+    let pairs = cluster.levels.iter().zip(fabric.channels());
+    pairs
+        .map(|(level, channel)| {
+            json!({
+                "level": level.name, "size": level.size, "used": channel.ranks,
+                "taken": ranks.div_ceil(channel.ranks), "there": cluster.chips.div_ceil(level.size),
+            })
+        })
+        .collect()
+}
+
+pub fn merge(args: &Merge) -> Answer {
+    let mut problems = Diagnostics::default();
+    let mut parts: Vec<(u64, &String, Value)> = Vec::new();
+    for file in &args.parts {
+        let wrong = |message: String| Diagnostic::error("study::part", message).at(file, 0..0);
+        let text = read(file, Vec::new())?;
+        match serde_json::from_str::<Value>(&text) {
+            Err(e) => problems.push(wrong(format!("`{file}` is no JSON: {e}"))),
+            Ok(value) if value["schema"] != SCHEMA => {
+                problems.push(wrong(format!("`{file}` is no part of a study")));
+            }
+            Ok(value) => match value["shard"]["part"].as_u64() {
+                Some(part) => parts.push((part, file, value)),
+                None => problems.push(wrong(format!("`{file}` does not say which part it is"))),
+            },
+        }
+    }
+    parts.sort_by_key(|(part, _, _)| *part);
+    problems.extend(fitting(&parts));
+    problems.into_result(()).map_err(|problems| Failure { problems, texts: Vec::new() })?;
+    let mut joined = parts[0].2.clone();
+    let lists = parts.iter().filter_map(|(_, _, value)| value["runs"].as_array());
+    let mut runs: Vec<Value> = lists.flatten().cloned().collect();
+    runs.sort_by_key(|run| run["run"].as_u64());
+    joined["shard"] = json!({ "part": 1, "of": 1 });
+    joined["runs"] = runs.into();
+    deliver(&joined, args.format, args.output.as_deref())
+}
+
+/// What keeps the parts from being one study.
+fn fitting(parts: &[(u64, &String, Value)]) -> Diagnostics {
+    let mut problems = Diagnostics::default();
+    let Some((_, first, one)) = parts.first() else {
+        problems.push(Diagnostic::error("study::part", "no part to merge"));
+        return problems;
+    };
+    let of = one["shard"]["of"].as_u64().unwrap_or(0);
+    for (_, file, other) in parts {
+        for key in ["version", "input_hash", "study", "top", "guard_ratio"] {
+            if other[key] != one[key] {
+                let message =
+                    format!("`{key}` is {} in `{first}` and {} in `{file}`", one[key], other[key]);
+                let hint = "run every part with one version of the program on the same files";
+                problems.push(Diagnostic::error("study::part", message).hint(hint));
+            }
+        }
+        if other["shard"]["of"].as_u64() != Some(of) || !other["runs"].is_array() {
+            let message = format!("`{file}` is not one of {of} parts");
+            problems.push(Diagnostic::error("study::part", message));
+        }
+    }
+    for pair in parts.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        let message = format!("`{}` and `{}` are both part {}", pair[0].1, pair[1].1, pair[0].0);
+        problems.push(Diagnostic::error("study::part", message));
+    }
+    let has = |part: u64| parts.iter().any(|(own, _, _)| *own == part);
+    let missing: Vec<u64> = (1..=of.min(1_000_000)).filter(|part| !has(*part)).collect();
+    if let Some(part) = missing.first() {
+        let message = format!("{} of {of} parts are missing, the first is {part}", missing.len());
+        let hint = format!("`supernode plan study .. --shard {part}/{of} -o FILE`");
+        problems.push(Diagnostic::error("study::part", message).hint(hint));
+    }
+    problems
+}
