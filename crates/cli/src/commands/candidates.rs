@@ -118,8 +118,8 @@ impl Table {
             Some("parquet") => {
                 let wrong = |e: ParquetError| cannot_write(file, &e);
                 let schema = Arc::new(parse_message_type(&message()).map_err(wrong)?);
-                let properties =
-                    WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(Default::default()));
                 let out = WholeFile::begin(file)?;
                 let out = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))
                     .map_err(wrong)?;

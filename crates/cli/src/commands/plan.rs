@@ -363,8 +363,7 @@ fn finish(
     }
     if let Some(file) = &args.candidates {
         let space = Space::new(problem, limits);
-        let rows =
-            super::candidates::write(file, problem, &space, args.threads, args.progress)?;
+        let rows = super::candidates::write(file, problem, &space, args.threads, args.progress)?;
         notes.push_str(&format!("supernode: {rows} plans that fit are in {file}\n"));
     }
     if let (Some(path), Some(best)) = (&args.save, leaders.first()) {

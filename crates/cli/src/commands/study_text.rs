@@ -53,7 +53,8 @@ fn one(run: &Value, text: &mut String) {
         text.push_str("  no plan fits\n");
     }
     for (place, leader) in (1..).zip(leaders) {
-        let mfu = leader["mfu_ratio"].as_f64().map_or("?".into(), |m| format!("{:.1} %", 100.0 * m));
+        let mfu =
+            leader["mfu_ratio"].as_f64().map_or("?".into(), |m| format!("{:.1} %", 100.0 * m));
         let _ = writeln!(
             text,
             "  {place}  {:>9}  {:6.1} Mtoken/s  {mfu} of BF16  {:5.1} GiB  {}",

@@ -53,7 +53,8 @@ fn parts_join_to_the_bytes_of_the_whole() {
     refused(&["a.json"], "1 of 2 parts are missing");
     refused(&["a.json", "b.json", "again.json"], "both part 2");
     refused(&["a.json", "study.toml"], "no JSON");
-    let other = String::from_utf8(bytes("b.json")).expect("text").replace("\"top\": 2", "\"top\": 3");
+    let other =
+        String::from_utf8(bytes("b.json")).expect("text").replace("\"top\": 2", "\"top\": 3");
     fs::write(folder.join("other.json"), other).expect("written");
     refused(&["a.json", "other.json"], "`top` is 2");
     fs::write(folder.join("cut.json"), &bytes("b.json")[..100]).expect("written");
@@ -65,10 +66,17 @@ fn candidates(file: &str) -> Vec<String> {
     let fixed = FIX.replace(['"', ' '], "");
     // Commas part both keys and values: a key begins a new `--fix`.
     let keys = fixed.replace(",plan.", "\nplan.");
-    let mut words: Vec<String> =
-        ["plan", "llama-3.1-405b-on-h100", "--no-flow", "--progress", "never", "--candidates", file]
-            .map(str::to_owned)
-            .to_vec();
+    let mut words: Vec<String> = [
+        "plan",
+        "llama-3.1-405b-on-h100",
+        "--no-flow",
+        "--progress",
+        "never",
+        "--candidates",
+        file,
+    ]
+    .map(str::to_owned)
+    .to_vec();
     words.extend(keys.lines().flat_map(|key| ["--fix".to_owned(), key.to_owned()]));
     words
 }
@@ -101,8 +109,7 @@ fn candidates_are_written_whole_and_alike() {
 fn a_full_disk_leaves_no_file() {
     let folder = folder("candidates-full");
     for file in ["full.jsonl", "full.parquet"] {
-        let words: Vec<String> =
-            candidates(file).iter().map(|word| format!("'{word}'")).collect();
+        let words: Vec<String> = candidates(file).iter().map(|word| format!("'{word}'")).collect();
         let binary = env!("CARGO_BIN_EXE_supernode");
         // A limit on file sizes makes writes fail as a full disk does.
         let script = format!("trap '' XFSZ; ulimit -f 1; exec '{binary}' {}", words.join(" "));
