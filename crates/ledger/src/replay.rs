@@ -9,11 +9,12 @@ use crate::stack::{sinks_unfused, stack};
 use crate::stages::stage_blocks;
 use crate::summary::{Summary, summarize};
 use crate::target::measured;
-use catalog::Kind;
+use catalog::{Kind, Recipe};
 use diagnostic::Diagnostics;
 use engine::{Estimate, FlowOptions, Gap, Machine, estimate, flow, interval};
 
-use plan::{Layout, Shape, lower, memory, violations};
+use model::Architecture;
+use plan::{Layout, Plan, Shape, lower, memory, violations};
 use program::Program;
 use units::GIB;
 
@@ -187,6 +188,29 @@ pub struct Prepared {
     pub program: Program,
     /// On what.
     pub machine: Machine,
+    /// Model as printed.
+    pub model_name: String,
+    /// The model.
+    pub model: Architecture,
+    /// Formats and optimizer.
+    pub recipe: Recipe,
+    /// The plan that was measured.
+    pub plan: Plan,
+    /// Sequence length in tokens.
+    pub sequence: u64,
+    /// Sequences of a step.
+    pub batch_sequences: u64,
+}
+
+/// A row as the engines take it.
+struct Ready {
+    program: Program,
+    machine: Machine,
+    model: Architecture,
+    recipe: Recipe,
+    plan: Plan,
+    sequence: u64,
+    batch: u64,
 }
 
 /// Every row of a table that is marked `full` and can be replayed, made ready but not estimated: what
@@ -199,10 +223,23 @@ pub fn prepare(file: &str, text: &str) -> Result<Vec<Prepared>, Diagnostics> {
     let family = family_of(file);
     let prepared = table.rows.iter().filter_map(|fields| {
         let mut row = blank(family, fields);
-        let (program, machine) = ready(fields, &mut row).ok()?;
+        let Ready { program, machine, model, recipe, plan, sequence, batch } =
+            ready(fields, &mut row).ok()?;
         let measured_step_s = row.measured_step_s.filter(|_| row.is_full())?;
         let family_chip = row.family_chip();
-        Some(Prepared { row_id: row.row_id, family_chip, measured_step_s, program, machine })
+        Some(Prepared {
+            row_id: row.row_id,
+            family_chip,
+            measured_step_s,
+            program,
+            machine,
+            model_name: row.model,
+            model,
+            recipe,
+            plan,
+            sequence,
+            batch_sequences: batch,
+        })
     });
     Ok(prepared.collect())
 }
@@ -213,7 +250,7 @@ fn family_of(file: &str) -> &str {
 }
 
 fn predict(fields: &Fields, row: &mut Row, by: By) -> Result<(), String> {
-    let (program, machine) = ready(fields, row)?;
+    let Ready { program, machine, .. } = ready(fields, row)?;
     let mut answer = interval(&program, &machine, SAMPLES);
     row.parts = parts(&estimate(&program, &machine));
     if by == By::Flow {
@@ -236,7 +273,7 @@ fn predict(fields: &Fields, row: &mut Row, by: By) -> Result<(), String> {
 }
 
 /// The program and machine of a row; fills in what is measured and the peak memory.
-fn ready(fields: &Fields, row: &mut Row) -> Result<(Program, Machine), String> {
+fn ready(fields: &Fields, row: &mut Row) -> Result<Ready, String> {
     let chips = fields.needed("n_chips")?;
     let (sequence, batch) = (fields.needed("seq")?, fields.needed("GBS")?);
     let model = architecture(fields)?;
@@ -274,5 +311,5 @@ fn ready(fields: &Fields, row: &mut Row) -> Result<(Program, Machine), String> {
         .map(|rank| memory(&plan, &model, &recipe, &layout, &shape, rank).total() / GIB)
         .fold(0.0, f64::max);
     row.predicted_peak_mem_gib = Some(peak);
-    Ok((program, machine))
+    Ok(Ready { program, machine, model, recipe, plan, sequence, batch })
 }

@@ -135,7 +135,7 @@ fn problem(dice: &mut Dice) -> Problem {
         model: model(dice),
         recipe,
         machine,
-        ranks: dice.pick(&[2, 4, 8]),
+        ranks: dice.pick(&[2, 4, 4, 8]),
         sequence: 4096,
         batch_sequences: dice.pick(&[8, 12]),
         base,
@@ -153,9 +153,15 @@ fn limits(dice: &mut Dice) -> Limits {
     let some = |dice: &mut Dice, list: &[u64]| if dice.flip() { Some(list.to_vec()) } else { None };
     Limits {
         tensor: some(dice, &[1, 2]),
-        context: Some(vec![1, 2]),
+        context: some(dice, &[1, 2]).or(Some(vec![1])),
         expert_tensor: Some(vec![1]),
-        micro_batch: Some(vec![1, 2]),
+        micro_batch: some(dice, &[1]).or(Some(vec![1, 2])),
+        zero: dice.pick(&[
+            Some(vec![Zero::Optimizer]),
+            Some(vec![Zero::None, Zero::Weights]),
+            Some(vec![Zero::Gradients, Zero::Optimizer]),
+            None,
+        ]),
         sequence_parallel: if dice.flip() { Some(vec![true]) } else { None },
         pipeline_innermost: if dice.flip() { Some(vec![false]) } else { None },
         virtual_pipeline: some(dice, &[1, 2]),
@@ -188,12 +194,12 @@ fn estimate(problem: &Problem, found: &Found) -> (f64, f64) {
 #[test]
 fn an_evaluation_is_the_estimate_of_its_plan() {
     let mut compared = 0;
-    for seed in 0..40 {
+    for seed in 0..30 {
         let mut dice = Dice::new(seed);
         let problem = problem(&mut dice);
         let space = Space::new(&problem, &Limits::default());
         every(&problem, &space, &mut |found| {
-            if dice.0.next_u64() % 997 == 0 {
+            if dice.0.next_u64() % 211 == 0 {
                 let (step_s, peak_bytes) = estimate(&problem, found);
                 let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
                 assert!(close(found.step_s, step_s), "seed {seed}: {step_s} of {found:?}");
@@ -206,7 +212,7 @@ fn an_evaluation_is_the_estimate_of_its_plan() {
             ControlFlow::Continue(())
         });
     }
-    assert!(compared >= 400, "only {compared} plans compared");
+    assert!(compared >= 300, "only {compared} plans compared");
 }
 
 /// Nothing the bounds rule out was among the best.
@@ -236,5 +242,5 @@ fn branch_and_bound_finds_what_exhaustive_search_finds() {
         plans += met;
     }
     assert!(with_answer > 120, "{with_answer} of 200 questions have an answer");
-    assert!(plans > 100_000, "{plans} plans in all");
+    assert!(plans > 50_000, "{plans} plans in all");
 }
