@@ -385,7 +385,8 @@ impl Algorithm {
     /// Bytes that ranks send in all, for `bytes` of data a rank (the larger of input and output).
     pub fn traffic(&self, bytes: f64) -> f64 {
         let chunk = bytes / self.chunks_per_loop as f64;
-        self.steps.iter().filter(|s| s.kind.sends()).map(|s| s.count as f64 * chunk).sum()
+        let chunks = self.steps.iter().filter(|s| s.kind.sends()).map(|s| s.count).sum::<u64>();
+        chunks as f64 * chunk
     }
 
     /// Runs it on the first chips of a network, with `bytes` of data cut into `chunks_per_loop`
@@ -416,6 +417,8 @@ impl Algorithm {
         pairs.dedup();
         let transfers = pairs.iter().map(|&(from, to, _)| (from, to, chunk));
         let set = network.flows(Routing::Split, transfers)?;
+        crate::price::bearable(self.traffic(bytes), &set.capacity)
+            .map_err(|text| Diagnostic::error("trace::msccl", text))?;
         let lane_of = |step: usize| {
             let block = &self.blocks[order.block[step] as usize];
             let to = block.send.unwrap_or(block.rank);

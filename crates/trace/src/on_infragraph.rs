@@ -133,7 +133,10 @@ impl OnInfraGraph {
     }
 
     fn time(&self, transfers: &Transfers) -> Result<u64, String> {
-        Ok(transfer(&self.flows(transfers)?).finish_ps)
+        let flows = self.flows(transfers)?;
+        // At worst every flow crosses one link.
+        crate::price::bearable(flows.bytes.iter().sum(), &flows.capacity)?;
+        Ok(transfer(&flows).finish_ps)
     }
 
     /// A reduce-scatter or an all-gather: the faster of a ring and of everyone with everyone.

@@ -26,6 +26,13 @@ fn sentence(problems: &Diagnostics) -> String {
     problems.0.first().map_or_else(String::new, |p| p.message.clone())
 }
 
+/// Refuses bytes that would take more than eleven days over the slowest of `rates`: beyond it whole
+/// picoseconds no longer hold the time.
+pub(crate) fn bearable(bytes: f64, rates: &[f64]) -> Result<(), String> {
+    let slowest = rates.iter().copied().filter(|r| *r > 0.0).fold(f64::INFINITY, f64::min);
+    if bytes / slowest < 1e6 { Ok(()) } else { Err(format!("{bytes} bytes are absurd")) }
+}
+
 fn picoseconds(amount: u64, per_s: f64) -> Result<u64, String> {
     let ps = (amount as f64 / per_s * 1e12).ceil();
     if ps < 1e18 { Ok(ps as u64) } else { Err(format!("an amount of {amount} is absurd")) }
@@ -47,6 +54,8 @@ impl Price for OnNetwork {
         if let Some(rank) = ranks.iter().find(|r| **r >= endpoints) {
             return Err(format!("rank `{rank}` has no chip: the network has {endpoints}"));
         }
+        // At worst every rank's bytes cross one link.
+        bearable(bytes as f64 * ranks.len() as f64, self.network.graph().capacities())?;
         let members = ranks.iter().map(|r| *r as u32).collect();
         let placed = Placed::of(&self.network, members);
         let scheme = self.schemes.get(operation.word()).copied();
@@ -62,6 +71,7 @@ impl Price for OnNetwork {
         }
         let one = [(from as u32, to as u32, bytes as f64)];
         let flows = self.network.flows(Routing::Split, one).map_err(|p| p.message)?;
+        bearable(bytes as f64, &flows.capacity)?;
         Ok(transfer(&flows).finish_ps)
     }
 

@@ -79,12 +79,15 @@ struct Run<'a> {
     /// `(when, order, what)`.
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     order: u64,
+    /// Collectives that all members have come to since the last look.
+    fresh: Vec<usize>,
     timeline: Timeline,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     End { trace: usize, node: usize },
+    Part { meeting: usize },
     Arrive { letter: usize },
 }
 
@@ -101,6 +104,7 @@ pub fn run(program: &TraceProgram, price: &dyn Price) -> Result<Timeline, Diagno
         letters: Vec::new(),
         events: BinaryHeap::new(),
         order: 0,
+        fresh: Vec::new(),
         timeline: Timeline::default(),
     };
     let mut problems = Diagnostics::default();
@@ -251,6 +255,7 @@ impl Run<'_> {
                 ends.entry(key).or_default()[end].push_back((t, k, bytes));
             }
         }
+        let mut prices: BTreeMap<(u64, u64, u64), Result<u64, String>> = BTreeMap::new();
         for ((from, to, _), [sends, receives]) in ends {
             for (&(t, k, bytes), &(rt, rk, expected)) in sends.iter().zip(&receives) {
                 if bytes != expected {
@@ -259,7 +264,8 @@ impl Run<'_> {
                     continue;
                 }
                 let message = self.letters.len();
-                match price.send(from, to, bytes) {
+                let known = prices.entry((from, to, bytes));
+                match known.or_insert_with(|| price.send(from, to, bytes)).clone() {
                     Ok(duration_ps) => self.letters.push(Letter {
                         from: (t, k),
                         to: (rt, rk),
@@ -309,8 +315,11 @@ impl Run<'_> {
             for node in first {
                 self.ready(t, node, 0);
             }
+        }
+        for t in 0..self.states.len() {
             self.start(t, 0);
         }
+        self.meet_fresh(0);
         let mut now = 0;
         while let Some(Reverse((when, _, event))) = self.events.pop() {
             assert!(when >= now, "time runs forward: {when} after {now}");
@@ -320,12 +329,16 @@ impl Run<'_> {
             }
             now = when;
             match event {
-                Event::End { trace, node } => self.end(trace, node, now),
+                Event::End { trace, node } => self.end(&[(trace, node)], now),
+                Event::Part { meeting } => {
+                    let members = self.meetings[meeting].members.clone();
+                    self.end(&members, now);
+                }
                 Event::Arrive { letter } => {
                     self.letters[letter].arrived_ps = Some(now);
                     if self.letters[letter].awaited {
-                        let (t, node) = self.letters[letter].to;
-                        self.end(t, node, now);
+                        let to = self.letters[letter].to;
+                        self.end(&[to], now);
                     }
                 }
             }
@@ -342,7 +355,12 @@ impl Run<'_> {
         match (lane(work), self.states[t].role[node]) {
             (_, Role::Meeting(id)) => {
                 self.meetings[id].ready += 1;
-                self.states[t].meetings.insert(id);
+                if self.meetings[id].ready == self.meetings[id].members.len() {
+                    self.fresh.push(id);
+                    for &(member, _) in &self.meetings[id].members {
+                        self.states[member].meetings.insert(id);
+                    }
+                }
             }
             (None, Role::Receive { message }) => {
                 self.states[t].started_ps[node] = now;
@@ -361,7 +379,7 @@ impl Run<'_> {
         }
     }
 
-    /// Starts what can start on the free lanes of a trace.
+    /// Starts what is ready on the free lanes of a trace, but for collectives.
     fn start(&mut self, t: usize, now: u64) {
         for lane in [HOST, CHIP, COMMUNICATION] {
             if !self.states[t].busy[lane]
@@ -370,27 +388,41 @@ impl Run<'_> {
                 self.begin(t, node, lane, now);
             }
         }
-        if self.states[t].busy[COMMUNICATION] {
-            return;
+    }
+
+    fn can_meet(&self, id: usize) -> bool {
+        self.meetings[id].members.iter().all(|m| !self.states[m.0].busy[COMMUNICATION])
+    }
+
+    /// Starts the first collective of a trace whose members are all free.
+    fn meet_first(&mut self, t: usize, now: u64) {
+        if !self.states[t].busy[COMMUNICATION] {
+            let first = self.states[t].meetings.iter().copied().find(|id| self.can_meet(*id));
+            first.into_iter().for_each(|id| self.begin_meeting(id, now));
         }
-        let waiting: Vec<usize> = self.states[t].meetings.iter().copied().collect();
-        for id in waiting {
-            let meeting = &self.meetings[id];
-            let free = |m: &(usize, usize)| !self.states[m.0].busy[COMMUNICATION];
-            if meeting.ready < meeting.members.len() || !meeting.members.iter().all(free) {
-                continue;
+    }
+
+    /// Starts those of the collectives that just became ready whose members are all free.
+    fn meet_fresh(&mut self, now: u64) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.sort_unstable();
+        for id in fresh {
+            let waits = self.states[self.meetings[id].members[0].0].meetings.contains(&id);
+            if waits && self.can_meet(id) {
+                self.begin_meeting(id, now);
             }
-            let (members, duration_ps) = (meeting.members.clone(), meeting.duration_ps);
-            for (member, node) in members {
-                let state = &mut self.states[member];
-                state.meetings.remove(&id);
-                state.busy[COMMUNICATION] = true;
-                state.started_ps[node] = now;
-                let when = now.saturating_add(duration_ps);
-                self.at(when, Event::End { trace: member, node });
-            }
-            return;
         }
+    }
+
+    fn begin_meeting(&mut self, id: usize, now: u64) {
+        for &(member, node) in &self.meetings[id].members {
+            let state = &mut self.states[member];
+            state.meetings.remove(&id);
+            state.busy[COMMUNICATION] = true;
+            state.started_ps[node] = now;
+        }
+        let when = now.saturating_add(self.meetings[id].duration_ps);
+        self.at(when, Event::Part { meeting: id });
     }
 
     fn begin(&mut self, t: usize, node: usize, lane: usize, now: u64) {
@@ -406,7 +438,24 @@ impl Run<'_> {
         self.at(now.saturating_add(duration_ps), Event::End { trace: t, node });
     }
 
-    fn end(&mut self, t: usize, node: usize, now: u64) {
+    /// Nodes that end together: lets go on what waited for them, then starts what can start.
+    fn end(&mut self, ended: &[(usize, usize)], now: u64) {
+        for &(t, node) in ended {
+            self.leave(t, node, now);
+        }
+        for &(t, _) in ended {
+            self.start(t, now);
+        }
+        for &(t, node) in ended {
+            // Collectives wait for the communication lane alone.
+            if lane(&self.program.traces[t].nodes[node].work) == Some(COMMUNICATION) {
+                self.meet_first(t, now);
+            }
+        }
+        self.meet_fresh(now);
+    }
+
+    fn leave(&mut self, t: usize, node: usize, now: u64) {
         let here = &self.program.traces[t].nodes[node];
         if let Some(lane) = lane(&here.work) {
             self.states[t].busy[lane] = false;
@@ -431,7 +480,6 @@ impl Run<'_> {
                 self.ready(t, next as usize, now);
             }
         }
-        self.start(t, now);
     }
 
     /// The first nodes that never ran, if any.
@@ -440,10 +488,11 @@ impl Run<'_> {
         for (t, state) in self.states.iter().enumerate() {
             if state.ended < state.waits.len() && problems.0.len() < 5 {
                 let left = state.waits.len() - state.ended;
-                // The first that is ready but never started waits for others; else for itself.
+                // A collective that others never came to, else the first that still waits.
+                let alone = |m: &&Meeting| m.ready > 0 && m.ready < m.members.len();
+                let met = self.meetings.iter().filter(alone).flat_map(|m| &m.members);
+                let met = met.filter(|m| m.0 == t && state.waits[m.1] == 0).map(|m| m.1).next();
                 let node = state.waits.iter().position(|w| *w > 0);
-                let first = state.meetings.iter().next().map(|id| &self.meetings[*id].members);
-                let met = first.and_then(|m| m.iter().find(|m| m.0 == t)).map(|m| m.1);
                 let place = (t, met.or(node).unwrap_or(0));
                 let text = format!("it never ran, with {left} nodes: nodes wait for each other");
                 problems.push(self.problem(place, &text));

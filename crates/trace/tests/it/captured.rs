@@ -88,6 +88,25 @@ fn what_cannot_run_is_said() {
     told(vec![nodes(&[(compute(u64::MAX / 2), &[])])], "30 days");
 }
 
+#[test]
+fn absurd_sizes_are_refused_and_long_programs_end() {
+    let topology = fabric::parse_topology("switch:8@50GB/s,1us").unwrap();
+    let network = fabric::Network::new(topology).unwrap();
+    let (schemes, flop_per_s, memory_bytes_per_s) = (BTreeMap::new(), Some(1e12), Some(1e12));
+    let on = OnNetwork { network, schemes, flop_per_s, memory_bytes_per_s };
+    for (operation, _) in Operation::WORDS.iter().filter(|(o, _)| *o != Operation::Barrier) {
+        let absurd = on.collective(*operation, u64::MAX, &[0, 1, 2]);
+        assert!(absurd.unwrap_err().contains("absurd"));
+    }
+    assert!(on.send(0, 1, u64::MAX).unwrap_err().contains("absurd"));
+    assert!(on.compute(u64::MAX, 0).unwrap_err().contains("absurd"));
+    // All ready at once: one after another on one lane, in no more than linear time.
+    let wide: Vec<Node> = (0..50_000)
+        .map(|id| Node { id, name: String::new(), work: reduce(2, None), after: Vec::new() })
+        .collect();
+    assert_eq!(step(&program(vec![wide.clone(), wide])), 100_000);
+}
+
 /// ASTRA-sim's inputs of one collective, as its case generator writes them: one trace for all ranks.
 fn astra(kind: &str, ranks: u64, operation: Collective, bytes: u64, times: u64) -> f64 {
     let text = format!(
