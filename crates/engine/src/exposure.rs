@@ -147,7 +147,60 @@ fn of(pass: &PassTime, classes: &[Class]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::behind;
+    use super::{Rules, behind, run};
+    use crate::price::{CLASSES, PassTime};
+    use program::Overlap;
+
+    fn rules() -> Rules {
+        let none = Overlap {
+            gradient_reduce: false,
+            parameter_gather: true,
+            expert: true,
+            tensor: true,
+            context: false,
+            pipeline: false,
+        };
+        Rules {
+            overlap: none,
+            launch: kernel::Launch { graphs: true, host_s: 0.0 },
+            collective_s: 0.0,
+            tensor_slices: 4.0,
+            shard_slices: 10.0,
+            cores: 0.0,
+            reserved: 0.0,
+        }
+    }
+
+    fn pass(seconds: f64, comm: [f64; 4], tensor_beside: f64) -> PassTime {
+        let cost = kernel::Cost { seconds, ..kernel::Cost::default() };
+        let mut by_class = [0.0; CLASSES];
+        by_class[0] = seconds;
+        PassTime { cost, by_class, comm, collectives: 0.0, tensor_beside }
+    }
+
+    #[test]
+    fn the_first_gather_and_the_first_slice_show() {
+        // Ten blocks of sharded weights behind enough compute: a tenth shows.
+        let shard = run(&[&pass(100.0, [0.0, 0.0, 0.0, 10.0], 0.0)], &rules(), false);
+        assert!((shard.exposed[3] - 1.0).abs() < 1e-12, "{shard:?}");
+        // A tensor exchange hides behind its own product only, however much else there is.
+        let tensor = run(&[&pass(100.0, [8.0, 0.0, 0.0, 0.0], 2.0)], &rules(), false);
+        assert!((tensor.exposed[0] - 6.0).abs() < 1e-12, "{tensor:?}");
+        let ample = run(&[&pass(100.0, [8.0, 0.0, 0.0, 0.0], 8.0)], &rules(), false);
+        assert!((ample.exposed[0] - 2.0).abs() < 1e-12, "{ample:?}");
+    }
+
+    #[test]
+    fn cores_set_aside_slow_the_whole_pair() {
+        let aside = Rules { reserved: 0.2, ..rules() };
+        let both = pass(8.0, [0.0, 0.0, 1.0, 0.0], 0.0);
+        // 8 s of compute on four fifths of the cores last 10 s, whatever the traffic.
+        let pair = run(&[&both], &aside, true);
+        assert!((pair.seconds() - 10.0).abs() < 1e-12, "{pair:?}");
+        assert!((run(&[&both], &rules(), true).seconds() - 8.0).abs() < 1e-12);
+        // On its own nothing is set aside, and expert traffic shows.
+        assert!((run(&[&both], &aside, false).seconds() - 9.0).abs() < 1e-12);
+    }
 
     #[test]
     fn hidden_communication_costs_cores() {

@@ -128,3 +128,33 @@ fn overlap_and_recomputation_move_the_step_the_right_way() {
     assert!(step(&[("plan.overlap", "[]")]) > base);
     assert!(step(&[("plan.deduplicated_dispatch", "false")]) > base);
 }
+
+/// Sharded weights over many ranks: rings and lists of parts cost by the member, and a copy by the byte.
+#[test]
+fn sharded_weights_cost_more_over_more_ranks_and_through_lists() {
+    let step = |chips: &str, stack: &str| {
+        let batch = format!("chips={chips}");
+        let sets = [
+            batch.split_once('=').unwrap(),
+            ("plan.zero", "3"),
+            ("plan.tensor", "1"),
+            ("plan.pipeline", "1"),
+            ("plan.virtual_pipeline", "1"),
+            ("plan.sequence_parallel", "false"),
+        ];
+        let scenario = load("llama-3.1-405b-on-h100", &sets);
+        let machine = engine::machine(&scenario).expect("a machine");
+        let machine = machine.with_stack(catalog::stack(stack).expect(stack));
+        let job = &scenario.jobs[scenario.main];
+        let (program, _) = engine::lowered(&scenario, job).expect("a program");
+        let found = estimate(&program, &machine);
+        let hidden: f64 =
+            found.hidden.iter().filter(|h| h.axis == "shard").map(|h| h.seconds).sum();
+        let shown = found.parts.iter().find(|p| p.kind.word() == "shard exposed");
+        (found.step_s, hidden + shown.map_or(0.0, |p| p.seconds) * program.micro_batches as f64)
+    };
+    let (few, many) = (step("256", "torchtitan").1, step("2048", "torchtitan").1);
+    assert!(few > 0.0 && many > few, "{few} {many}");
+    let (flat, lists) = (step("512", "megatron-core").0, step("512", "deepspeed-zero3").0);
+    assert!(lists > 1.05 * flat, "{flat} {lists}");
+}

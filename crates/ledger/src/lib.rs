@@ -10,6 +10,7 @@ mod groups;
 mod machine;
 mod models;
 mod options;
+mod orders;
 mod recipe;
 mod replay;
 mod stack;
@@ -18,5 +19,6 @@ mod summary;
 mod target;
 
 pub use groups::Group;
+pub use orders::Order;
 pub use replay::{By, Ledger, Prepared, Row, Status, prepare, replay, replay_by, shipped};
 pub use summary::{FamilySummary, Summary, summarize};

@@ -57,6 +57,8 @@ pub struct Row {
     pub family: String,
     /// Model as printed.
     pub model: String,
+    /// Model, chips, batch and sequence: what different plans of one job have in common.
+    pub job: String,
     /// Accelerator as printed.
     pub accelerator: String,
     /// Whether the model has routed experts.
@@ -151,6 +153,15 @@ fn blank(family: &str, fields: &Fields) -> Row {
         row_id: text("row_id"),
         family: family.to_owned(),
         model: text("model"),
+        job: format!(
+            "{} {} x {}, {} chips, {} x {}",
+            text("model"),
+            text("n_layers"),
+            text("hidden"),
+            text("n_chips"),
+            text("GBS"),
+            text("seq")
+        ),
         accelerator: text("accelerator"),
         experts: !text("n_experts").is_empty(),
         machine: text("machine"),

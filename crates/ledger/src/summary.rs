@@ -1,6 +1,7 @@
 //! Errors by family, coverage of intervals, memory.
 
 use crate::groups::{Group, groups};
+use crate::orders::{Order, orders};
 use crate::{Row, Status};
 
 /// Errors of one file's rows on one chip, over rows marked `full`.
@@ -45,6 +46,8 @@ pub struct Summary {
     pub over_families: (f64, f64),
     /// By chip, kind of model, machine and effect.
     pub groups: Vec<Group>,
+    /// Whether the order of a job's plans is kept.
+    pub orders: Vec<Order>,
 }
 
 /// Sums rows up.
@@ -86,6 +89,7 @@ pub fn summarize(rows: &[Row]) -> Summary {
             mean(&families.iter().map(|f| f.mean_signed_error).collect::<Vec<_>>()),
         ),
         groups: groups(rows),
+        orders: orders(rows),
         families,
         calibrated: group(true),
         blind: group(false),

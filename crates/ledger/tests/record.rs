@@ -62,3 +62,17 @@ fn every_full_row_is_in_one_group_of_each_kind() {
         assert_eq!(sum, summary.full_replayed, "{property}");
     }
 }
+
+/// Kendall's tau between predicted and measured plans of each of vTrain's jobs on several nodes, as
+/// recorded; the aim is 0.8, which nodes that are slower now and then deny to the two larger ones.
+#[test]
+fn the_order_of_plans_is_kept() {
+    let orders: Vec<_> =
+        SUMMARY.orders.iter().filter(|o| o.family.starts_with("vtrain-multi")).collect();
+    assert_eq!(orders.len(), 3, "{orders:?}");
+    for (part, least) in [("30 x 3072", 0.8), ("40 x 6144", 0.6), ("48 x 8192", 0.5)] {
+        let order = orders.iter().find(|o| o.job.contains(part)).expect(part);
+        assert!(order.tau >= least, "{order:?}");
+    }
+    assert!(SUMMARY.orders.iter().all(|o| o.plans >= 8 && o.tau.abs() <= 1.0));
+}

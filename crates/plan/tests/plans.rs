@@ -152,3 +152,40 @@ fn a_program_holds_distinct_behaviours_only() {
     let larger = lower(&wide, &model, &recipe, &Layout::new(&wide, &model), &shape);
     assert_eq!(larger.operators.len(), program.operators.len());
 }
+
+/// Names of the products that a block of Llama recomputes under `recompute`.
+fn recomputed(recompute: Recompute) -> Vec<&'static str> {
+    let (model, recipe) = (model("llama-3.1-8b"), recipe("llama-3.1-405b"));
+    let plan = Plan {
+        pipeline: 1,
+        data: 8,
+        expert: 1,
+        expert_data: 8,
+        zero: Zero::Weights,
+        recompute,
+        ..plan()
+    };
+    let shape = Shape::new(&plan, &model, 64, 4096).unwrap();
+    let program = lower(&plan, &model, &recipe, &Layout::new(&plan, &model), &shape);
+    let block = program.segments.iter().find(|s| s.name.contains("grouped")).expect("a block");
+    let operators = block.steps.iter().filter_map(|step| match step {
+        program::StepRef::Compute { operator, recomputed: true } => {
+            let operator = &program.operators[*operator as usize];
+            matches!(operator.work, model::Work::Gemm { .. }).then_some(operator.name)
+        }
+        _ => None,
+    });
+    operators.collect()
+}
+
+#[test]
+fn recomputation_stops_where_frameworks_stop() {
+    let full = |early_stop| Recompute { blocks: FullBlocks::All, tags: vec![], early_stop };
+    assert_eq!(recomputed(full(false)), ["qkv", "o", "mlp_up", "mlp_down"]);
+    // The last product's output is needed by nothing in the block's backward pass.
+    assert_eq!(recomputed(full(true)), ["qkv", "o", "mlp_up"]);
+    // torchtitan's operators: q k v o gate up down, every second one computed again.
+    let tags = vec![Tag::SecondProducts];
+    let second = Recompute { blocks: FullBlocks::None, tags, early_stop: true };
+    assert_eq!(recomputed(second), ["k", "o", "up"]);
+}

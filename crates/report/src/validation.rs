@@ -93,7 +93,32 @@ fn summary_text(s: &Summary) -> String {
         s.full_replayed, s.full, s.rows
     );
     out.push_str(&groups_text(s));
+    out.push_str(&orders_text(s));
     out
+}
+
+/// Most jobs of a family listed one by one; more are summed up.
+const MOST_JOBS: usize = 8;
+
+fn orders_text(s: &Summary) -> String {
+    let mut table = vec![row(["order of a job's plans kept", "plans", "Kendall's tau"])];
+    let mut families: Vec<&str> = s.orders.iter().map(|o| o.family.as_str()).collect();
+    families.dedup();
+    for family in families {
+        let jobs: Vec<&ledger::Order> = s.orders.iter().filter(|o| o.family == family).collect();
+        if jobs.len() > MOST_JOBS {
+            let plans: usize = jobs.iter().map(|o| o.plans).sum();
+            let mean = jobs.iter().map(|o| o.tau).sum::<f64>() / jobs.len() as f64;
+            let name = format!("{family}: {} jobs, mean", jobs.len());
+            table.push(vec![name, plans.to_string(), format!("{mean:.2}")]);
+            continue;
+        }
+        for order in jobs {
+            let name = format!("{family}: {}", order.job);
+            table.push(vec![name, order.plans.to_string(), format!("{:.2}", order.tau)]);
+        }
+    }
+    if table.len() > 1 { format!("\n{}", aligned(&table, 1)) } else { String::new() }
 }
 
 fn groups_text(s: &Summary) -> String {
@@ -158,6 +183,13 @@ pub fn validation_json(stamp: &Stamp, rows: &[Row], s: &Summary) -> Value {
             })
         })
         .collect();
+    let orders: Vec<Value> = s
+        .orders
+        .iter()
+        .map(
+            |o| json!({ "family": o.family, "job": o.job, "plans": o.plans, "kendall_tau": o.tau }),
+        )
+        .collect();
     let group = |(count, median, mean): (usize, f64, f64), coverage: f64| {
         json!({
             "rows": count, "median_abs_error": median, "mean_abs_error": mean,
@@ -169,7 +201,7 @@ pub fn validation_json(stamp: &Stamp, rows: &[Row], s: &Summary) -> Value {
         "rows": list,
         "summary": {
             "rows": s.rows, "full_rows": s.full, "full_rows_replayed": s.full_replayed,
-            "families": families, "groups": groups,
+            "families": families, "groups": groups, "orders": orders,
             "over_families": {
                 "mean_abs_error": s.over_families.0, "mean_signed_error": s.over_families.1,
             },

@@ -311,8 +311,15 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, paired: bool) -> Piec
     };
     let [tensor, context, expert, shard] = comms;
     let overlap = &rules.overlap;
-    // The first slice of a tensor exchange has no product before it to run behind.
-    let first = if overlap.tensor { 1.0 / rules.tensor_slices } else { 1.0 };
+    // The first slice of a tensor exchange has no product before it to run behind, nor have the others
+    // where their product is shorter.
+    let later = 1.0 - 1.0 / rules.tensor_slices;
+    let fits = sum.tensor_beside / (1.0 - rules.cores);
+    let first = if overlap.tensor && tensor.seconds > 0.0 {
+        1.0 - later.min(fits / tensor.seconds)
+    } else {
+        1.0
+    };
     // Nor has the first gather of a pass, or the last scatter; it goes before the others of its stream.
     let shard_first = if overlap.parameter_gather { 1.0 / rules.shard_slices } else { 1.0 };
     let mut alone = vec![shard.part(shard_first), tensor.part(first)];
