@@ -398,7 +398,9 @@ impl Run<'_> {
     fn meet_first(&mut self, t: usize, now: u64) {
         if !self.states[t].busy[COMMUNICATION] {
             let first = self.states[t].meetings.iter().copied().find(|id| self.can_meet(*id));
-            first.into_iter().for_each(|id| self.begin_meeting(id, now));
+            if let Some(id) = first {
+                self.begin_meeting(id, now);
+            }
         }
     }
 

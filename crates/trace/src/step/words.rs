@@ -119,9 +119,10 @@ impl Reader<'_> {
         word: &str,
         words: impl Iterator<Item = &'w str> + Clone,
     ) {
-        let hint = nearest(word, words.clone())
-            .map(|near| format!("did you mean `{near}`?"))
-            .unwrap_or_else(|| words.collect::<Vec<_>>().join(" "));
+        let hint = nearest(word, words.clone()).map_or_else(
+            || words.collect::<Vec<_>>().join(" "),
+            |near| format!("did you mean `{near}`?"),
+        );
         self.push(format!("{what} `{word}` is not known"), Some(hint));
     }
 }
