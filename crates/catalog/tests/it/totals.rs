@@ -84,7 +84,10 @@ fn bandwidth_never_grows_outward() {
     for id in cluster_ids() {
         let cluster = get(id);
         for pair in cluster.levels.windows(2) {
-            assert!(pair[0].bandwidth.value >= pair[1].bandwidth.value, "{id} {}", pair[1].name);
+            // Unless the outer level has more ports, as a 950 server of eight has.
+            let more_ports = pair[1].cabling.ports > pair[0].cabling.ports;
+            let narrower = pair[0].bandwidth.value >= pair[1].bandwidth.value;
+            assert!(narrower || more_ports, "{id} {}", pair[1].name);
         }
     }
 }
