@@ -79,3 +79,30 @@ pub fn interrupted() -> bool {
     });
     pressed.load(Ordering::SeqCst)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::WholeFile;
+    use std::io::Write;
+    use std::path::Path;
+
+    #[test]
+    fn a_file_is_there_whole_or_not_at_all() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/whole-file");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("file");
+        let name = path.to_str().expect("text");
+        let _ = std::fs::remove_file(&path);
+        let mut file = WholeFile::begin(name).expect("begun");
+        file.write_all(b"half").expect("written");
+        assert!(!path.exists(), "not there before its end");
+        drop(file);
+        assert!(!path.exists() && !folder.join("file.partial").exists(), "something is left");
+        let mut file = WholeFile::begin(name).expect("begun");
+        file.write_all(b"whole").expect("written");
+        file.keep().expect("kept");
+        assert_eq!(std::fs::read(&path).expect("there"), b"whole");
+        assert!(!folder.join("file.partial").exists());
+        assert!(WholeFile::begin("/nowhere/at/all").is_err());
+    }
+}
