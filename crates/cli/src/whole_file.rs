@@ -93,14 +93,14 @@ mod tests {
         let path = folder.join("file");
         let name = path.to_str().expect("text");
         let _ = std::fs::remove_file(&path);
-        let mut file = WholeFile::begin(name).expect("begun");
+        let Ok(mut file) = WholeFile::begin(name) else { panic!("not begun") };
         file.write_all(b"half").expect("written");
         assert!(!path.exists(), "not there before its end");
         drop(file);
         assert!(!path.exists() && !folder.join("file.partial").exists(), "something is left");
-        let mut file = WholeFile::begin(name).expect("begun");
+        let Ok(mut file) = WholeFile::begin(name) else { panic!("not begun") };
         file.write_all(b"whole").expect("written");
-        file.keep().expect("kept");
+        assert!(file.keep().is_ok());
         assert_eq!(std::fs::read(&path).expect("there"), b"whole");
         assert!(!folder.join("file.partial").exists());
         assert!(WholeFile::begin("/nowhere/at/all").is_err());

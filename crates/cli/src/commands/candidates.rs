@@ -6,7 +6,7 @@ use crate::commands::plan_search::settle;
 use crate::output::Failure;
 use crate::whole_file::{WholeFile, cannot_write, interrupted};
 use diagnostic::Diagnostic;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -32,6 +32,8 @@ pub fn write(
     threads: Option<u16>,
     progress: Progress,
 ) -> Result<u64, Failure> {
+    // From here on Ctrl-C is answered.
+    let _ = interrupted();
     let mut table = Table::begin(file)?;
     with_threads(threads, || -> Result<(), Failure> {
         let mut search = Search::new(problem, space, &Options::default()).keeping();
@@ -56,14 +58,18 @@ pub fn write(
     table.finish()
 }
 
+/// What a column holds of a plan.
+type Column<T> = (&'static str, fn(&Problem, &Found) -> T);
+
 /// A file of plans under way.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Table {
     Lines { file: String, out: WholeFile, rows: u64 },
     Parquet { file: String, out: SerializedFileWriter<WholeFile>, columns: Columns, rows: u64 },
 }
 
 /// Whole numbers of a plan, by column.
-const COUNTS: [(&str, fn(&Problem, &Found) -> u64); 12] = [
+const COUNTS: [Column<u64>; 12] = [
     ("tensor", |_, f| f.plan.tensor),
     ("context", |_, f| f.plan.context),
     ("pipeline", |_, f| f.plan.pipeline),
@@ -79,26 +85,26 @@ const COUNTS: [(&str, fn(&Problem, &Found) -> u64); 12] = [
 ];
 
 /// Quantities.
-const FLOATS: [(&str, fn(&Problem, &Found) -> f64); 3] = [
+const FLOATS: [Column<f64>; 3] = [
     ("step_s", |_, f| f.step_s),
     ("tokens_per_s", |p, f| p.batch_tokens() / f.step_s),
     ("peak_bytes", |_, f| f.peak_bytes),
 ];
 
 /// Words.
-const WORDS: [(&str, fn(&Found) -> String); 3] = [
-    ("schedule", |f| f.plan.schedule.word().to_owned()),
-    ("recompute", |f| recompute_words(&f.plan)),
-    ("stage_blocks", |f| {
+const WORDS: [Column<String>; 3] = [
+    ("schedule", |_, f| f.plan.schedule.word().to_owned()),
+    ("recompute", |_, f| recompute_words(&f.plan)),
+    ("stage_blocks", |_, f| {
         let cut = f.plan.stage_blocks.as_deref().unwrap_or_default();
         cut.iter().map(u64::to_string).collect::<Vec<_>>().join(" ")
     }),
 ];
 
 /// Switches.
-const SWITCHES: [(&str, fn(&Found) -> bool); 2] = [
-    ("sequence_parallel", |f| f.plan.sequence_parallel),
-    ("pipeline_innermost", |f| f.plan.pipeline_innermost),
+const SWITCHES: [Column<bool>; 2] = [
+    ("sequence_parallel", |_, f| f.plan.sequence_parallel),
+    ("pipeline_innermost", |_, f| f.plan.pipeline_innermost),
 ];
 
 /// Plans of a row group, by column.
@@ -119,7 +125,7 @@ impl Table {
                 let wrong = |e: ParquetError| cannot_write(file, &e);
                 let schema = Arc::new(parse_message_type(&message()).map_err(wrong)?);
                 let properties = WriterProperties::builder()
-                    .set_compression(Compression::ZSTD(Default::default()));
+                    .set_compression(Compression::ZSTD(ZstdLevel::default()));
                 let out = WholeFile::begin(file)?;
                 let out = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))
                     .map_err(wrong)?;
@@ -168,12 +174,18 @@ fn message() -> String {
     let mut column = |kind: &str, name: &str| {
         message.push_str(&format!("  required {kind} {name};\n"));
     };
-    FLOATS.iter().for_each(|(name, _)| column("double", name));
-    COUNTS.iter().for_each(|(name, _)| column("int64", name));
+    for (name, _) in FLOATS {
+        column("double", name);
+    }
+    for (name, _) in COUNTS {
+        column("int64", name);
+    }
     for (name, _) in WORDS {
         column("binary", &format!("{name} (UTF8)"));
     }
-    SWITCHES.iter().for_each(|(name, _)| column("boolean", name));
+    for (name, _) in SWITCHES {
+        column("boolean", name);
+    }
     message.push('}');
     message
 }
@@ -187,10 +199,10 @@ fn line(problem: &Problem, found: &Found) -> serde_json::Value {
         value[name] = of(problem, found).into();
     }
     for (name, of) in WORDS {
-        value[name] = of(found).into();
+        value[name] = of(problem, found).into();
     }
     for (name, of) in SWITCHES {
-        value[name] = of(found).into();
+        value[name] = of(problem, found).into();
     }
     value
 }
@@ -204,10 +216,10 @@ impl Columns {
             column.push(i64::try_from(of(problem, found)).unwrap_or(i64::MAX));
         }
         for (column, (_, of)) in self.words.iter_mut().zip(WORDS) {
-            column.push(ByteArray::from(of(found).into_bytes()));
+            column.push(ByteArray::from(of(problem, found).into_bytes()));
         }
         for (column, (_, of)) in self.switches.iter_mut().zip(SWITCHES) {
-            column.push(of(found));
+            column.push(of(problem, found));
         }
     }
 

@@ -89,6 +89,8 @@ struct Ready {
 const SCHEMA: &str = "supernode.study/1";
 
 pub fn study(args: &Study) -> Answer {
+    // From here on Ctrl-C is answered.
+    let _ = interrupted();
     let (name, text) = match SHIPPED.iter().find(|(id, _)| *id == args.study) {
         Some((id, text)) => (format!("studies/{id}.toml"), (*text).to_owned()),
         None => (args.study.clone(), read(&args.study, SHIPPED.map(|(id, _)| id).to_vec())?),
