@@ -107,7 +107,7 @@ fn uneven_experts_cost_what_the_busiest_carries() {
 #[test]
 fn impossible_faults_are_named_all_at_once() {
     let job = step(&load("deepseek-v4-pro-on-atlas-950", &[]));
-    let wrong = ["chip:9000", "link:0-9", "port:3/bord", "switch:pod/0", "switch:board/0=0.5"];
+    let wrong = ["chip:9000", "link:0-9", "port:3/bord", "switch:pod/9", "switch:board/0=0.5"];
     let options = FlowOptions { faults: faults(&wrong, &[]), ..FlowOptions::default() };
     let problems = flow(&job.0, &job.1, &options).expect_err("none of them is there");
     assert_eq!(problems.0.len(), wrong.len(), "{problems:?}");
