@@ -353,7 +353,10 @@ fn search_text(answer: &PlanAnswer<'_>) -> String {
 /// Rows with the first column aligned right.
 fn right(rows: &[Vec<String>]) -> String {
     let width = rows.iter().map(|r| r[0].len()).max().unwrap_or(0);
-    rows.iter().map(|r| format!("  {:>width$}  {}\n", r[0], r[1])).collect()
+    rows.iter().fold(String::new(), |mut out, r| {
+        let _ = writeln!(out, "  {:>width$}  {}", r[0], r[1]);
+        out
+    })
 }
 
 /// The answer for programs: `supernode.plan/1`.

@@ -332,7 +332,7 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
     let cuts = evaluator.cuts();
     let modes_of = |longest| space.modes_for(longest).count() as u64;
     if evaluator.weights_bound() * (1.0 - ROUNDING) > room {
-        let longest = cuts.iter().map(|cut| longest(evaluator, cut));
+        let longest = cuts.iter().map(|cut| longest(evaluator, cut.as_ref()));
         result.counts.by_weights += longest.map(modes_of).sum::<u64>();
         return;
     }
@@ -340,8 +340,8 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
     let only_adds = recompute_only_adds(&evaluator.plan, evaluator.micro_batches);
     let (mut plain, mut laid) = (Vec::new(), Vec::new());
     for (number, cut) in cuts.iter().enumerate() {
-        let longest = longest(evaluator, cut);
-        evaluator.lay(number, cut, plan::FullBlocks::None, &mut plain);
+        let longest = longest(evaluator, cut.as_ref());
+        evaluator.lay(number, cut.as_ref(), plan::FullBlocks::None, &mut plain);
         let mut open = [true; 2];
         for whole in [false, true] {
             let least = evaluator.least_memory(&plain, whole);
@@ -363,7 +363,7 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
             if mode.blocks == plan::FullBlocks::None {
                 laid.clone_from(&plain);
             } else {
-                evaluator.lay(number, cut, mode.blocks, &mut laid);
+                evaluator.lay(number, cut.as_ref(), mode.blocks, &mut laid);
             }
             let Some(peak_bytes) = evaluator.fits(&laid, slot, NEAR * room) else {
                 result.counts.too_large += 1;
@@ -371,7 +371,7 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
             };
             if peak_bytes > room {
                 result.counts.too_large += 1;
-                miss(evaluator, (&laid, slot), (cut, mode), peak_bytes, result);
+                miss(evaluator, (&laid, slot), (cut.as_ref(), mode), peak_bytes, result);
                 continue;
             }
             result.counts.evaluated += 1;
@@ -396,7 +396,7 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
 fn miss(
     evaluator: &mut Evaluator<'_>,
     (ranks, slot): (&[u32], usize),
-    (cut, mode): (&Option<Vec<u64>>, Mode),
+    (cut, mode): (Option<&Vec<u64>>, Mode),
     peak_bytes: f64,
     result: &mut StemResult,
 ) {
@@ -407,7 +407,7 @@ fn miss(
     let step_s = evaluator.step_s(ranks, slot);
     if step_s < best_s && result.near.wants(step_s, peak_bytes) {
         let plan = Plan {
-            stage_blocks: cut.clone(),
+            stage_blocks: cut.cloned(),
             recompute: mode.recompute(evaluator.problem),
             ..evaluator.plan.clone()
         };
@@ -416,10 +416,10 @@ fn miss(
 }
 
 /// Blocks of the longest stage.
-fn longest(evaluator: &Evaluator<'_>, cut: &Option<Vec<u64>>) -> u64 {
+fn longest(evaluator: &Evaluator<'_>, cut: Option<&Vec<u64>>) -> u64 {
     let blocks = evaluator.problem.blocks();
     let even = blocks.div_ceil(evaluator.plan.stages());
-    cut.as_ref().map_or(even, |cut| cut.iter().copied().max().unwrap_or(even))
+    cut.map_or(even, |cut| cut.iter().copied().max().unwrap_or(even))
 }
 
 /// Every plan of `space` with its time and peak memory, whether it fits or not, one by one, nothing
@@ -457,9 +457,9 @@ fn every_option(
     for &zero in zeros {
         evaluator.plan.zero = zero;
         for (number, cut) in cuts.iter().enumerate() {
-            for slot in space.modes_for(longest(evaluator, cut)) {
+            for slot in space.modes_for(longest(evaluator, cut.as_ref())) {
                 let mode = space.modes[slot];
-                evaluator.lay(number, cut, mode.blocks, &mut ranks);
+                evaluator.lay(number, cut.as_ref(), mode.blocks, &mut ranks);
                 let peak_bytes = evaluator.memory(&ranks, slot, &mut bytes);
                 let step_s = evaluator.step_s(&ranks, slot);
                 let plan = Plan {

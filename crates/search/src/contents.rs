@@ -40,7 +40,7 @@ impl Contents {
         problem: &Problem,
         kinds: &[(Block, u64)],
         plan: &mut Plan,
-        (cut, blocks): (u32, &Option<Vec<u64>>),
+        (cut, blocks): (u32, Option<&Vec<u64>>),
         full: FullBlocks,
     ) -> &Ranks {
         let key = Key {
@@ -55,7 +55,7 @@ impl Contents {
             },
         };
         if !self.layouts.contains_key(&key) {
-            plan.stage_blocks.clone_from(blocks);
+            plan.stage_blocks = blocks.cloned();
             plan.recompute.blocks = full;
             let layout = Layout::new(plan, &problem.model);
             let chunks = plan.schedule.chunks(plan.virtual_pipeline);

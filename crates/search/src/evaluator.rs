@@ -276,7 +276,7 @@ impl<'p> Evaluator<'p> {
     pub(crate) fn lay(
         &mut self,
         cut: usize,
-        blocks: &Option<Vec<u64>>,
+        blocks: Option<&Vec<u64>>,
         full: FullBlocks,
         ranks: &mut Vec<u32>,
     ) {

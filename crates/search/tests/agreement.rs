@@ -199,7 +199,7 @@ fn an_evaluation_is_the_estimate_of_its_plan() {
         let problem = problem(&mut dice);
         let space = Space::new(&problem, &Limits::default());
         every(&problem, &space, &mut |found| {
-            if dice.0.next_u64() % 211 == 0 {
+            if dice.0.next_u64().is_multiple_of(211) {
                 let (step_s, peak_bytes) = estimate(&problem, found);
                 let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
                 assert!(close(found.step_s, step_s), "seed {seed}: {step_s} of {found:?}");

@@ -19,7 +19,6 @@ use units::{Figure, Unit, parse_quantity};
 const GUARDS: [f64; 7] = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4];
 
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command")]
 pub struct PlanArgs {
     /// A scenario file, or the id of a shipped one. A complete `[plan]` is the plan to compare with;
     /// one with keys missing or lists (`pipeline = [4, 8]`) narrows the search

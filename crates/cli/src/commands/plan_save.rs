@@ -24,7 +24,7 @@ pub fn saved(
     let mut document = parsed.map_err(|e| {
         Failure::from(Diagnostic::error("cli::save", format!("the scenario is no TOML: {e}")))
     })?;
-    document["chips"] = toml_edit::value(problem.ranks as i64);
+    document["chips"] = toml_edit::value(problem.ranks.cast_signed());
     document["plan"] = Item::Table(table(best, None));
     document.remove("stage");
     let (mut stages, mut notes) = (ArrayOfTables::new(), String::new());
@@ -49,7 +49,7 @@ pub fn saved(
             continue;
         };
         let mut stage = Table::new();
-        stage["sequence"] = toml_edit::value(job.sequence as i64);
+        stage["sequence"] = toml_edit::value(job.sequence.cast_signed());
         stage["plan"] =
             Item::Value(Value::InlineTable(table(&found.plan, Some(best)).into_inline_table()));
         stages.push(stage);
@@ -72,10 +72,13 @@ fn same_weights(best: &Plan) -> Limits {
     }
 }
 
+/// A key of a plan and how to read it.
+type Key<T> = (&'static str, fn(&Plan) -> T);
+
 /// The keys of `plan`, or those that differ from `base`.
 fn table(plan: &Plan, base: Option<&Plan>) -> Table {
     let mut table = Table::new();
-    let counts: [(&str, fn(&Plan) -> u64); 11] = [
+    let counts: [Key<u64>; 11] = [
         ("tensor", |p| p.tensor),
         ("context", |p| p.context),
         ("pipeline", |p| p.pipeline),
@@ -91,10 +94,10 @@ fn table(plan: &Plan, base: Option<&Plan>) -> Table {
     for (key, of) in counts {
         let absent = key == "shard_group" && plan.shard_group.is_none();
         if !absent && base.is_none_or(|base| of(base) != of(plan)) {
-            table[key] = toml_edit::value(of(plan) as i64);
+            table[key] = toml_edit::value(of(plan).cast_signed());
         }
     }
-    let switches: [(&str, fn(&Plan) -> bool); 6] = [
+    let switches: [Key<bool>; 6] = [
         ("sequence_parallel", |p| p.sequence_parallel),
         ("graphs", |p| p.graphs),
         ("unfused_attention", |p| p.unfused_attention),
@@ -115,10 +118,10 @@ fn table(plan: &Plan, base: Option<&Plan>) -> Table {
         table["schedule"] = toml_edit::value(plan.schedule.word());
         table["overlap"] = toml_edit::value(overlap(plan));
         if let Some(adapters) = plan.adapters {
-            table["adapters"] = toml_edit::value(adapters as i64);
+            table["adapters"] = toml_edit::value(adapters.cast_signed());
         }
         if let Some(cut) = &plan.stage_blocks {
-            let cut: Array = cut.iter().map(|&n| n as i64).collect();
+            let cut: Array = cut.iter().map(|&n| n.cast_signed()).collect();
             table["stage_blocks"] = toml_edit::value(cut);
         }
     }

@@ -174,7 +174,7 @@ fn more_memory(
     while let Some(smallest) = &found
         && smallest.peak_bytes / low > 1.01
     {
-        let middle = (low + smallest.peak_bytes) / 2.0;
+        let middle = f64::midpoint(low, smallest.peak_bytes);
         match best(&with(middle))? {
             Some(smaller) => found = Some(smaller),
             None => low = middle,
