@@ -3,7 +3,7 @@
 use crate::campaign::Campaign;
 use crate::sample::{Sample, played};
 use crate::summary::quantile;
-use units::Figure;
+use units::{Figure, Unit};
 
 /// Samples of chance behind each end of a bar; the same for every bar, so that bars differ by their
 /// figure alone.
@@ -148,6 +148,9 @@ pub struct Region {
     /// Values, from its low end to its high end, at which the claim was tried with the other figures
     /// at their values, and whether it held.
     pub tried: Vec<(f64, bool)>,
+    /// The value nearest to the figure's own, also beyond its range, at which the claim holds with the
+    /// other figures at their values; `None` within a factor of a thousand.
+    pub reached: Option<f64>,
     /// Share of the samples in which it held, by fifths of the figure as drawn, lowest first.
     pub by_fifth: [f64; 5],
 }
@@ -172,11 +175,16 @@ pub struct Held {
 /// Values tried over a figure's range.
 const TRIED: usize = 9;
 
-/// Where `answer` lies in `range`. `samples` are those of [`crate::sample`] for `seed`, in order.
+/// Where `answer` lies in `range`. `samples` are those of [`crate::sample`] for `seed`, in order, and
+/// `bars` those of [`tornado`].
+///
+/// Figures stand in the order of how much the share of true samples differs between their fifths;
+/// those for which it does not, in the order of their bars.
 pub fn holds(
     campaign: &Campaign,
     seed: u64,
     samples: &[Sample],
+    bars: &[Bar],
     answer: Answer,
     range: (f64, f64),
 ) -> Held {
@@ -189,7 +197,7 @@ pub fn holds(
     let draws: Vec<Vec<f64>> =
         (0..samples.len() as u64).map(|index| campaign.assumptions.draw(seed, index / 2)).collect();
     let verdicts: Vec<bool> = samples.iter().map(|s| within(answer.of(s))).collect();
-    let mut regions: Vec<(f64, Region)> = Vec::new();
+    let mut regions: Vec<((f64, f64), Region)> = Vec::new();
     for (index, (path, figure)) in campaign.assumptions.list.iter().enumerate() {
         if !figure.is_uncertain() {
             continue;
@@ -197,24 +205,35 @@ pub fn holds(
         let by_fifth = fifths(&draws, &verdicts, index);
         let most = by_fifth.iter().copied().fold(0.0, f64::max);
         let least = by_fifth.iter().copied().fold(1.0, f64::min);
-        let region =
-            Region { path: path.clone(), figure: figure.clone(), tried: Vec::new(), by_fifth };
-        regions.push((most - least, region));
+        let swing = bars.iter().find(|b| b.path == *path).map_or(0.0, |b| b.swing(answer));
+        let region = Region {
+            path: path.clone(),
+            figure: figure.clone(),
+            tried: Vec::new(),
+            reached: None,
+            by_fifth,
+        };
+        regions.push(((most - least, swing), region));
     }
-    regions.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.path.cmp(&b.1.path)));
+    regions.sort_by(|(a, first), (b, second)| {
+        b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)).then_with(|| first.path.cmp(&second.path))
+    });
     regions.truncate(8);
     let mut regions: Vec<Region> = regions.into_iter().map(|(_, region)| region).collect();
     for region in &mut regions {
         let index = campaign.assumptions.list.iter().position(|(p, _)| *p == region.path);
+        let mut holds_at = |value: f64| {
+            let mut choice = central.clone();
+            if let Some(index) = index {
+                choice[index] = value;
+            }
+            within(medians(campaign, &choice, seed).of(answer))
+        };
         region.tried = (0..TRIED)
-            .filter_map(|k| {
-                let along = k as f64 / (TRIED - 1) as f64;
-                let value = between(&region.figure, along);
-                let mut choice = central.clone();
-                choice[index?] = value;
-                Some((value, within(medians(campaign, &choice, seed).of(answer))))
-            })
+            .map(|k| between(&region.figure, k as f64 / (TRIED - 1) as f64))
+            .map(|value| (value, holds_at(value)))
             .collect();
+        region.reached = reached(&region.figure, &mut holds_at);
     }
     Held {
         answer,
@@ -224,6 +243,16 @@ pub fn holds(
         central: within(medians(campaign, &central, seed).of(answer)),
         regions,
     }
+}
+
+/// Steps of 15 % away from the figure's value, up and down in turn, until the claim holds. A share does
+/// not go beyond 1.
+fn reached(figure: &Figure, holds_at: &mut impl FnMut(f64) -> bool) -> Option<f64> {
+    let most = if figure.unit == Unit::Ratio && figure.high <= 1.0 { 1.0 } else { f64::INFINITY };
+    (0..50).flat_map(|k| [k, -k]).find_map(|k| {
+        let value = figure.value * libm::pow(1.15, f64::from(k));
+        (value <= most && holds_at(value)).then_some(value)
+    })
 }
 
 /// A value along a figure's range: in equal factors where it is above 0, else in equal steps.

@@ -44,6 +44,9 @@ pub(crate) fn usd(value: f64) -> String {
         v if v >= 1e3 => (1e3, " k"),
         _ => (1.0, ""),
     };
+    if value == 0.0 {
+        return "0 USD".to_owned();
+    }
     let scaled = value / scale;
     let decimals = match scaled.abs() {
         v if v >= 100.0 => 0,
@@ -265,7 +268,10 @@ pub(crate) fn region_words(region: &Region) -> String {
         (Some(_), Some(_)) if held.len() == region.tried.len() => "all of it".to_owned(),
         (Some(low), Some(high)) if low < high => format!("{} .. {}", one(*low), one(*high)),
         (Some(only), _) => format!("about {}", one(*only)),
-        _ => "none of it".to_owned(),
+        _ => match region.reached {
+            Some(value) => format!("none of it; from {}", one(value)),
+            None => "none of it".to_owned(),
+        },
     }
 }
 
@@ -280,8 +286,12 @@ pub(crate) fn claim_words(held: &Held) -> String {
 }
 
 fn claim(held: &Held) -> String {
-    let mut rows =
-        vec![row(["figure", "its range", "holds alone for", "share held by fifths of it"])];
+    let mut rows = vec![row([
+        "figure",
+        "its range",
+        "holds, others at their values, for",
+        "% held by fifths",
+    ])];
     for region in &held.regions {
         let fifths: Vec<String> =
             region.by_fifth.iter().map(|s| format!("{:3.0}", 100.0 * s)).collect();
@@ -289,7 +299,7 @@ fn claim(held: &Held) -> String {
             region.path.clone(),
             shown_figure(&region.figure),
             region_words(region),
-            format!("{} %", fifths.join(" ")),
+            fifths.join(" "),
         ]);
     }
     format!(

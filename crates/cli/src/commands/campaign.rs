@@ -4,7 +4,7 @@ use crate::args::PageFormat;
 use crate::commands::{Answer, json, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use crate::samples::{Wanted, drawn};
-use campaign::{Asked, Campaign, Held, Sample, holds, prepare, summarize, tornado};
+use campaign::{Asked, Bar, Campaign, Held, Sample, holds, prepare, summarize, tornado};
 use clap::{Args, ValueEnum};
 use diagnostic::Diagnostic;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -91,7 +91,8 @@ pub fn campaign(args: &CampaignArgs) -> Answer {
     }
     let summary = summarize(&campaign, &samples);
     let (medians, bars) = tornado(&campaign, args.seed);
-    let held = claim.map(|claim| judged(&campaign, args.seed, &samples, claim)).transpose()?;
+    let held =
+        claim.map(|claim| judged(&campaign, args.seed, &samples, &bars, claim)).transpose()?;
     let yes = held.as_ref().is_none_or(|all| all.iter().any(|h| h.share > 0.0));
     let answer = CampaignAnswer {
         campaign: &campaign,
@@ -121,6 +122,7 @@ fn judged(
     campaign: &Campaign,
     seed: u64,
     samples: &[Sample],
+    bars: &[Bar],
     claim: Claim,
 ) -> Result<Vec<Held>, Failure> {
     use campaign::Answer::{Days, Owning, Rental};
@@ -129,7 +131,7 @@ fn judged(
         return Err(Diagnostic::error("cli::what", message).into());
     }
     let answers = if claim.days { vec![Days] } else { vec![Rental, Owning] };
-    Ok(answers.into_iter().map(|a| holds(campaign, seed, samples, a, claim.range)).collect())
+    Ok(answers.into_iter().map(|a| holds(campaign, seed, samples, bars, a, claim.range)).collect())
 }
 
 fn claim(words: &[String]) -> Result<Claim, Failure> {

@@ -122,6 +122,7 @@ fn claim(held: &Held) -> Value {
                 .collect();
             json!({
                 "path": region.path, "figure": figure(&region.figure), "alone": tried,
+                "reached_at": region.reached,
                 "share_by_fifth": region.by_fifth,
             })
         })

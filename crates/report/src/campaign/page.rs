@@ -75,6 +75,25 @@ fn claim(page: &mut Page, held: &Held) {
         data(held.outside.1, &per_cent(held.outside.1)).0,
         if held.central { "yes" } else { "no" }
     )));
+    if held.share > 0.0 && held.share < 1.0 {
+        fifths(page, held);
+    }
+    let mut table = Table {
+        head: ["figure", "its range", "holds, the others at their values, for"]
+            .map(str::to_owned)
+            .to_vec(),
+        left: 3,
+        ..Table::default()
+    };
+    for region in &held.regions {
+        let cells = [region.path.clone(), shown_figure(&region.figure), region_words(region)];
+        table.rows.push(cells.iter().map(|c| text(c)).collect());
+    }
+    page.table(&table);
+}
+
+/// Where in the ranges of the figures that decide most the claim holds.
+fn fifths(page: &mut Page, held: &Held) {
     let mut rows = Rows::new("share of runs in which it holds", Scale::linear(0.0, 1.0));
     rows.tick = Some(per_cent);
     rows.long_names = true;
@@ -96,18 +115,6 @@ fn claim(page: &mut Page, held: &Held) {
         "By fifths of what was drawn for each figure, the others drawn as well: the figures that \
          decide most.",
     );
-    let mut table = Table {
-        head: ["figure", "its range", "holds, the others at their values, for"]
-            .map(str::to_owned)
-            .to_vec(),
-        left: 3,
-        ..Table::default()
-    };
-    for region in &held.regions {
-        let cells = [region.path.clone(), shown_figure(&region.figure), region_words(region)];
-        table.rows.push(cells.iter().map(|c| text(c)).collect());
-    }
-    page.table(&table);
 }
 
 fn distribution(page: &mut Page, answer: &CampaignAnswer<'_>) {

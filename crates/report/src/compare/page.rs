@@ -128,29 +128,27 @@ fn pictures(page: &mut Page, group: &CompareGroup) {
 }
 
 /// Kinds of a step's parts that pictures tell apart.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 7] = [
     "matrix products",
     "attention",
-    "memory-bound",
-    "expert exchange",
-    "other exchange",
-    "bubble",
+    "bound by memory",
+    "exchange that shows",
+    "pipeline bubble",
     "optimizer",
     "other",
 ];
 
-/// Sums the parts of a step by words in their names; what no word names is `other`.
-fn kind(word: &str) -> usize {
-    let has = |words: &[&str]| words.iter().any(|w| word.contains(w));
-    match word {
-        _ if has(&["bubble", "waiting"]) => 5,
-        _ if has(&["optimizer"]) => 6,
-        _ if has(&["expert"]) && has(&["exchange", "parallel", "communication", "dispatch"]) => 3,
-        _ if has(&["exchange", "parallel", "communication", "pipeline", "gather", "reduce"]) => 4,
+/// The kind of a part, by its words.
+fn kind(part: &str) -> usize {
+    let has = |words: &[&str]| words.iter().any(|word| part.contains(word));
+    match part {
+        _ if has(&["bubble"]) => 4,
+        _ if has(&["optimizer"]) => 5,
+        _ if has(&["exposed", "contention", "exchange", "gradient", "gather"]) => 3,
         _ if has(&["attention", "indexer"]) => 1,
-        _ if has(&["matrix", "linear", "expert", "product", "head"]) => 0,
-        _ if has(&["norm", "vector", "memory", "hyper", "embedding", "loss", "router"]) => 2,
-        _ => 7,
+        _ if has(&["projections", "experts", "feed-forward", "head"]) => 0,
+        _ if has(&["norm", "hyper", "embedding", "rout", "compress"]) => 2,
+        _ => 6,
     }
 }
 
