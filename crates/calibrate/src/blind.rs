@@ -53,7 +53,9 @@ pub fn blind(
         let mut fastest = Fastest::new();
         for table in of(Kind::Gemm) {
             let times = dense::times(table, dtype)?.0;
-            times.into_iter().for_each(|(shape, s)| keep(&mut fastest, shape, s));
+            for (shape, s) in times {
+                keep(&mut fastest, shape, s);
+            }
         }
         let points = dense::points(&fastest, &machine, dtype, waves);
         out.extend(kernels(calibration, Operation::Gemm, dtype, &points));

@@ -42,8 +42,9 @@ pub fn check(table: &Table, kind: Kind, machine: &Machine) -> Result<Vec<Diagnos
     for name in kind.counts() {
         match table.number(name) {
             Ok(values) => values.iter().enumerate().for_each(|(row, v)| {
-                if !(*v >= 1.0 && *v <= 1e12 && libm::floor(*v) == *v) {
-                    let message = format!("`{name}` is {v}; it counts from 1 on");
+                let most = if matches!(*name, "message_size" | "bytes") { 1e13 } else { 1e8 };
+                if !(*v >= 1.0 && *v <= most && libm::floor(*v) == *v) {
+                    let message = format!("`{name}` is {v}; it counts from 1 to {most:e}");
                     found.add(table.problem("calibrate::count", row, message));
                 }
             }),
@@ -219,7 +220,9 @@ fn repeats(table: &Table, kind: Kind, found: &mut Found) -> Vec<Diagnostic> {
     }
     apart.sort_by_key(|d| d.label.as_ref().map_or(0, |l| l.span.start));
     if apart.len() as f64 > REPEAT_SHARE * shapes as f64 {
-        apart.into_iter().for_each(|d| found.add(d));
+        for problem in apart {
+            found.add(problem);
+        }
         return Vec::new();
     }
     let soften = |d: Diagnostic| Diagnostic { severity: Severity::Warning, ..d };

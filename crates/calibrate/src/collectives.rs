@@ -134,7 +134,7 @@ pub fn name(operation: model::Collective) -> Option<&'static str> {
         model::Collective::AllGather => Some("all-gather"),
         model::Collective::ReduceScatter => Some("reduce-scatter"),
         model::Collective::AllToAll => Some("all-to-all"),
-        _ => None,
+        model::Collective::SendRecv => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::linear::least_absolute_positive;
 use crate::machine::Machine;
 use crate::points::efficiencies::{Efficiencies, Passes};
 use crate::points::modules::{self, Module};
-use crate::points::{FORMATS, Fastest, dense, efficiencies, experts, sequences};
+use crate::points::{FORMATS, Fastest, dense, efficiencies, experts, keep, sequences};
 use crate::table::Table;
 use catalog::Dtype;
 use diagnostic::{Diagnostic, Diagnostics};
@@ -178,7 +178,9 @@ impl<'a> Run<'a> {
         for table in self.tables(Kind::Gemm) {
             let (times, others) = dense::times(table, dtype)?;
             left_out += others;
-            times.into_iter().for_each(|(shape, s)| crate::points::keep(&mut fastest, shape, s));
+            for (shape, s) in times {
+                keep(&mut fastest, shape, s);
+            }
         }
         let known = self.out.fixed_s.or(self.subject.base.map(|b| b.fixed_matrix.value));
         if let Some(fixed_s) = dense::fixed_s(&fastest).filter(|_| self.out.fixed_s.is_none()) {
@@ -284,7 +286,9 @@ impl<'a> Run<'a> {
         operation: Operation,
         mut points: Vec<Point>,
     ) -> Result<Option<Surface>, Diagnostics> {
-        points.iter_mut().for_each(|p| p.operator = word(operation));
+        for point in &mut points {
+            point.operator = word(operation);
+        }
         let Some(fit) = self.surface(operation, Dtype::Bf16, None, |_, _| points.clone())? else {
             return Ok(None);
         };
@@ -459,8 +463,8 @@ pub(crate) fn read_modules(
 pub(crate) fn read_curves(
     sorted: &BTreeMap<Kind, Vec<&Table>>,
 ) -> Result<Vec<Measured>, Diagnostic> {
-    let mut all: Vec<Measured> = Vec::new();
     type Reader = fn(&Table) -> Result<Vec<Measured>, Diagnostic>;
+    let mut all: Vec<Measured> = Vec::new();
     let readers: [(Kind, Reader); 2] =
         [(Kind::Collectives, collectives::read), (Kind::AllReduce, collectives::all_reduce)];
     for (kind, read) in readers {

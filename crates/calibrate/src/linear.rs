@@ -6,11 +6,15 @@
 /// The first unknown that nothing determines.
 pub fn cholesky(mut a: Vec<f64>, mut b: Vec<f64>) -> Result<Vec<f64>, String> {
     let n = b.len();
+    // Rows begin with zeros that stay zeros: neighbours on a grid are near each other in a row.
+    let begins: Vec<usize> =
+        (0..n).map(|i| (0..i).find(|j| a[i * n + j] != 0.0).unwrap_or(i)).collect();
     for j in 0..n {
-        for i in j..n {
+        for i in (j..n).filter(|i| begins[*i] <= j) {
+            let start = begins[i].max(begins[j]);
             let (head, row) = a.split_at(i * n);
-            let left = if i == j { &row[..j] } else { &head[j * n..j * n + j] };
-            let dot: f64 = left.iter().zip(&row[..j]).map(|(x, y)| x * y).sum();
+            let left = if i == j { &row[start..j] } else { &head[j * n + start..j * n + j] };
+            let dot: f64 = left.iter().zip(&row[start..j]).map(|(x, y)| x * y).sum();
             let value = a[i * n + j] - dot;
             // Not `value <= 0`, which a NaN would pass.
             if i == j && !(value > 0.0 && value.is_finite()) {
@@ -20,11 +24,12 @@ pub fn cholesky(mut a: Vec<f64>, mut b: Vec<f64>) -> Result<Vec<f64>, String> {
         }
     }
     for i in 0..n {
-        let dot: f64 = (0..i).map(|j| a[i * n + j] * b[j]).sum();
+        let dot: f64 = (begins[i]..i).map(|j| a[i * n + j] * b[j]).sum();
         b[i] = (b[i] - dot) / a[i * n + i];
     }
     for i in (0..n).rev() {
-        let dot: f64 = (i + 1..n).map(|j| a[j * n + i] * b[j]).sum();
+        let below = (i + 1..n).filter(|j| begins[*j] <= i);
+        let dot: f64 = below.map(|j| a[j * n + i] * b[j]).sum();
         b[i] = (b[i] - dot) / a[i * n + i];
     }
     Ok(b)

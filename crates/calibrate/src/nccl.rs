@@ -46,7 +46,7 @@ pub fn text(name: &str, text: &str) -> Result<Table, Diagnostic> {
     let mut rows = Vec::new();
     for line in text.lines().filter(|l| !l.trim_start().starts_with('#')) {
         let cells: Vec<&str> = line.split_whitespace().collect();
-        if !cells.first().is_some_and(|c| c.parse::<f64>().is_ok()) {
+        if cells.first().is_none_or(|c| c.parse::<f64>().is_err()) {
             continue;
         }
         let row = row(&cells, columns).filter(|_| cells.len() >= head.len()).ok_or_else(|| {
@@ -122,7 +122,7 @@ fn json_row(result: &Value) -> Option<Row> {
 
 fn operation(text: &str) -> Option<&'static str> {
     // nccl-tests says `alltoall_perf` or prints `AllToAll`.
-    let lower = text.to_lowercase().replace("_", "");
+    let lower = text.to_lowercase().replace('_', "");
     PROGRAMS.iter().find(|(word, _)| lower.contains(&word.replace('_', ""))).map(|p| p.1)
 }
 

@@ -50,7 +50,7 @@ fn decode(file: &str, bytes: Vec<u8>) -> Result<Table, String> {
         }
         rows += 1;
     }
-    if rows as i64 != stated {
+    if i64::try_from(rows) != Ok(stated) {
         return Err(format!("says it has {stated} rows and holds {rows}"));
     }
     let mut table = Table::new(file, rows);

@@ -11,7 +11,7 @@ use units::{Figure, Origin};
 pub enum Operation {
     /// Dense product; axes m, n, k.
     Gemm,
-    /// Expert products; axes rows per group, groups, the smaller of n and k.
+    /// Expert products; axes rows per group, groups, the geometric mean of n and k.
     GroupedGemm,
     /// Fused attention; axes mean keys per query, rows × heads, mean of `d_qk` and `d_v`.
     Attention,

@@ -57,7 +57,8 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
         },
         Work::GroupedGemm { groups, rows, n, k } => Load {
             operation: Operation::GroupedGemm,
-            point: [rows / groups, groups, n.min(k)],
+            // Tiles are cut from n, the loop runs over k: their geometric mean tells both.
+            point: [rows / groups, groups, libm::sqrt(n * k)],
             bytes: width * (rows * k + groups * k * n) + out * rows * n,
             ..zero
         },

@@ -38,7 +38,7 @@ const COPY: f64 = 0.666;
 
 struct Row<'a> {
     table: &'a Table,
-    row: usize,
+    at: usize,
     shape: &'a str,
 }
 
@@ -54,7 +54,7 @@ impl Row<'_> {
             let whole = number.filter(|v| *v >= 1.0 && *v <= 1e12);
             *slot = whole.ok_or_else(|| {
                 let message = format!("`{key}` is missing or no count in `{}`", self.shape);
-                self.table.problem("calibrate::shape", self.row, message)
+                self.table.problem("calibrate::shape", self.at, message)
             })?;
         }
         Ok(out)
@@ -70,7 +70,7 @@ pub fn read(table: &Table, machine: &Machine) -> Result<Efficiencies, Diagnostic
     let (peak, share) = (table.number("peak_tflops")?, table.number("efficiency")?);
     let mut out = Efficiencies::default();
     for i in 0..table.rows {
-        let row = Row { table, row: i, shape: &shape[i] };
+        let row = Row { table, at: i, shape: &shape[i] };
         let seconds = |flops: f64| flops / (peak[i] * 1e12 * share[i]);
         let (passes, pass, load, counted) = match op[i].as_str() {
             "matmul" => product(&row, &mut out.gemm)?,

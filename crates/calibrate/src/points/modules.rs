@@ -232,6 +232,6 @@ fn layer_terms(arch: &Architecture, shape: [u64; 4], machine: &Machine, dtype: D
         };
         sums[slot] += machine.ideal(&operator.work, format, None);
     }
-    let rows = (micro_batch * sequence * heads) as f64;
+    let rows = micro_batch as f64 * sequence as f64 * heads as f64;
     vec![1e-4, sums[0], sums[1], sums[2], sums[3], rows * 1e-9]
 }
