@@ -12,13 +12,12 @@ fn text(rows: &str) -> String {
 }
 
 fn rows() -> String {
-    (10..=30)
-        .map(|e| {
-            let bytes = 1_u64 << e;
-            let us = 10.0 + bytes as f64 / 3e5;
-            format!("{bytes} {} float sum -1 {us:.2} 1.0 1.0 0 {us:.2} 1.0 1.0 0\n", bytes / 4)
-        })
-        .collect()
+    let row = |e: u32| {
+        let bytes = 1_u64 << e;
+        let us = 10.0 + bytes as f64 / 3e5;
+        format!("{bytes} {} float sum -1 {us:.2} 1.0 1.0 0 {us:.2} 1.0 1.0 0\n", bytes / 4)
+    };
+    (10..=30).map(row).collect::<Vec<String>>().concat()
 }
 
 fn curve(table: Table) -> calibrate::Calibrated {

@@ -100,11 +100,14 @@ fn contradictions_are_refused_with_both_rows() {
     let first = products().lines().nth(1).expect("a row").to_owned();
     let again = format!("{}{first}\n", products());
     assert!(fitted(&again).is_ok(), "a repetition that agrees");
-    let other = first.rsplit_once(',').map(|(head, time)| {
-        format!("{head},{}", 1.5 * time.parse::<f64>().expect("a time"))
-    });
+    let other = first
+        .rsplit_once(',')
+        .map(|(head, time)| format!("{head},{}", 1.5 * time.parse::<f64>().expect("a time")));
     let found = refused(&format!("{}{}\n", products(), other.expect("a row")));
-    assert!(found.iter().any(|m| m.contains("the same as row 1") && m.contains("1.50")), "{found:?}");
+    assert!(
+        found.iter().any(|m| m.contains("the same as row 1") && m.contains("1.50")),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -126,7 +129,7 @@ fn noise_is_refused() {
 
 #[test]
 fn too_few_shapes_are_refused() {
-    let few: String = products().lines().take(9).map(|l| format!("{l}\n")).collect();
+    let few: String = products().split_inclusive('\n').take(9).collect();
     let found = refused(&few);
     assert!(found.iter().any(|m| m.starts_with("calibrate::few")), "{found:?}");
 }
