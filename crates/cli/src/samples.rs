@@ -196,7 +196,7 @@ fn parquet(
     samples: &[Sample],
 ) -> Result<Vec<u8>, parquet::errors::ParquetError> {
     let mut integers: Vec<(String, Vec<i64>)> =
-        vec![("sample".into(), (0..samples.len() as i64).collect())];
+        vec![("sample".into(), (0_i64..).take(samples.len()).collect())];
     let integer = |f: &dyn Fn(&Sample) -> u64| -> Vec<i64> {
         samples.iter().map(|s| i64::try_from(f(s)).unwrap_or(i64::MAX)).collect()
     };
@@ -261,12 +261,12 @@ mod tests {
         Sample {
             account: Account(std::array::from_fn(|i| i as u64 * 1_000 + k)),
             strikes: vec![k, 2 * k],
-            finished: k % 2 == 0,
+            finished: k.is_multiple_of(2),
             tokens: 1e12,
             flops: 2e24,
             chips: 8_192.0,
             energy_j: f64::NAN,
-            bill: (k % 3 == 0).then(|| Bill { rental: 5.0, staff: 7.0, ..Bill::default() }),
+            bill: k.is_multiple_of(3).then(|| Bill { rental: 5.0, staff: 7.0, ..Bill::default() }),
         }
     }
 

@@ -27,7 +27,10 @@ impl WholeFile {
     pub fn keep(mut self) -> Result<(), Failure> {
         self.flush().map_err(|e| cannot_write(&self.file, &e))?;
         if let Some(open) = self.open.take() {
-            let synced = open.into_inner().map_err(|e| e.into_error()).and_then(|f| f.sync_all());
+            let synced = open
+                .into_inner()
+                .map_err(std::io::IntoInnerError::into_error)
+                .and_then(|f| f.sync_all());
             let moved = synced.and_then(|()| fs::rename(&self.partial, &self.file));
             if let Err(e) = moved {
                 let _ = fs::remove_file(&self.partial);

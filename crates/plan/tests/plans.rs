@@ -165,7 +165,7 @@ fn recomputed(recompute: Recompute) -> Vec<&'static str> {
         recompute,
         ..plan()
     };
-    let shape = Shape::new(&plan, &model, 64, 4096).unwrap();
+    let shape = Shape::new(&plan, &model, 64, 4096).expect("a shape");
     let program = lower(&plan, &model, &recipe, &Layout::new(&plan, &model), &shape);
     let block = program.segments.iter().find(|s| s.name.contains("grouped")).expect("a block");
     let operators = block.steps.iter().filter_map(|step| match step {

@@ -36,8 +36,11 @@ pub struct CompareGroup {
     pub absent: Vec<(String, String)>,
 }
 
+/// A name and how it is read from a sample.
+pub(crate) type Measure = (&'static str, fn(&Sample) -> f64);
+
 /// What machines are compared by.
-pub(crate) const MEASURES: [(&str, fn(&Sample) -> f64); 4] = [
+pub(crate) const MEASURES: [Measure; 4] = [
     ("days", Sample::days),
     ("energy", |s| s.energy_j),
     ("rented", |s| Answer::Rental.of(s)),

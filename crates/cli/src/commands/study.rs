@@ -24,7 +24,8 @@ const SHIPPED: [(&str, &str); 1] =
 #[derive(Args, Debug)]
 pub struct Study {
     /// A study file, or the id of a shipped one: `hundred-thousand`
-    pub study: String,
+    #[arg(value_name = "STUDY")]
+    pub file: String,
     /// Only the runs of one part: `--shard 2/8` is the second of eight
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<(u64, u64)>,
@@ -91,9 +92,9 @@ const SCHEMA: &str = "supernode.study/1";
 pub fn study(args: &Study) -> Answer {
     // From here on Ctrl-C is answered.
     let _ = interrupted();
-    let (name, text) = match SHIPPED.iter().find(|(id, _)| *id == args.study) {
+    let (name, text) = match SHIPPED.iter().find(|(id, _)| *id == args.file) {
         Some((id, text)) => (format!("studies/{id}.toml"), (*text).to_owned()),
-        None => (args.study.clone(), read(&args.study, SHIPPED.map(|(id, _)| id).to_vec())?),
+        None => (args.file.clone(), read(&args.file, SHIPPED.map(|(id, _)| id).to_vec())?),
     };
     let plan = parse(&name, &text)
         .map_err(|problems| Failure { problems, texts: vec![(name.clone(), text.clone())] })?;
@@ -104,7 +105,9 @@ pub fn study(args: &Study) -> Answer {
     for (place, run) in (0_u64..).zip(&plan.runs) {
         let (run, texts) = prepared(run, plan.guard)?;
         hashed.push_str(&run.opened.loaded.text);
-        texts.iter().for_each(|(_, text)| hashed.push_str(text));
+        for (_, text) in &texts {
+            hashed.push_str(text);
+        }
         if place % of == part - 1 {
             ready.push((place, run));
         }

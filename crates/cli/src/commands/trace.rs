@@ -186,7 +186,7 @@ fn quantity(option: &str, text: Option<&String>, unit: Unit) -> Result<Option<f6
 
 /// What a program runs on, with its name.
 enum Machine {
-    Network(OnNetwork),
+    Network(Box<OnNetwork>),
     Infrastructure(OnInfraGraph),
 }
 
@@ -227,7 +227,7 @@ fn machine(run: &Run, ranks: u64) -> Result<(Machine, String), Failure> {
     let name = topology.name.clone();
     let network = Network::new(topology)?;
     let made = OnNetwork { network, schemes, flop_per_s, memory_bytes_per_s };
-    Ok((Machine::Network(made), name))
+    Ok((Machine::Network(Box::new(made)), name))
 }
 
 /// Runs a collective of MSCCL.
@@ -266,7 +266,7 @@ fn run_program(args: &Run) -> Answer {
     let (program, text) = program(&args.input)?;
     let (machine, network) = machine(args, program.ranks)?;
     let timeline = match &machine {
-        Machine::Network(on) => trace::run(&program, on),
+        Machine::Network(on) => trace::run(&program, on.as_ref()),
         Machine::Infrastructure(on) => trace::run(&program, on),
     };
     let timeline = timeline.map_err(plain)?;
