@@ -245,7 +245,7 @@ impl<'a> Placed<'a> {
 pub fn price(program: &Program, machine: &Machine) -> Prices {
     let placed = Placed::of(program, machine);
     let operators: Vec<[Cost; 3]> =
-        program.operators.iter().map(|o| launched(o, program, machine)).collect();
+        program.operators.iter().map(|o| operator_costs(o, &program.recorded, machine)).collect();
     let exchanges: Vec<[f64; 2]> = program
         .exchanges
         .iter()
@@ -270,17 +270,9 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
     Prices { segments, boundary_s }
 }
 
-/// The costs of one operator of `program`, whose host launches nothing that is recorded.
-fn launched(operator: &Operator, program: &Program, machine: &Machine) -> [Cost; 3] {
-    let costs = operator_costs(operator, machine);
-    if !program.recorded.contains(&operator.class) {
-        return costs;
-    }
-    costs.map(|cost| Cost { launches: 0.0, ..cost })
-}
-
-/// Forward, input-gradient and weight-gradient cost of one operator on `machine`.
-pub fn operator_costs(operator: &Operator, machine: &Machine) -> [Cost; 3] {
+/// Forward, input-gradient and weight-gradient cost of one operator on `machine`; the host launches
+/// nothing of the classes that are `recorded`.
+pub fn operator_costs(operator: &Operator, recorded: &[Class], machine: &Machine) -> [Cost; 3] {
     let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
     let dtype = role_dtype(machine, operator.role);
     let factor =
@@ -293,6 +285,9 @@ pub fn operator_costs(operator: &Operator, machine: &Machine) -> [Cost; 3] {
     costs[0] = costs[0] + cast_in;
     costs[1] = costs[1] + cast_out;
     costs[2] = costs[2] + accumulation(operator, machine);
+    if recorded.contains(&operator.class) {
+        return costs.map(|cost| Cost { launches: 0.0, ..cost });
+    }
     costs
 }
 

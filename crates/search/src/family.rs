@@ -33,7 +33,11 @@ impl PriceBook {
         let (kind, sizes) = work_key(&operator.work);
         let key =
             (kind, sizes, operator.role as u8, operator.class as u8, operator.launches.to_bits());
-        *self.operators.entry(key).or_insert_with(|| operator_costs(operator, &problem.machine))
+        let recorded = &problem.base.recorded;
+        *self
+            .operators
+            .entry(key)
+            .or_insert_with(|| operator_costs(operator, recorded, &problem.machine))
     }
 
     /// Passes of one operator under `plan`: frozen weights have no gradients.

@@ -123,7 +123,7 @@ fn problem(dice: &mut Dice) -> Problem {
         },
         overlap,
         graphs: dice.flip(),
-        recorded: Vec::new(),
+        recorded: if dice.flip() { vec![model::Class::Projection] } else { Vec::new() },
         unfused_attention: false,
         adapters: None,
         fused_loss: dice.flip(),

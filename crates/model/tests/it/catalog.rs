@@ -31,12 +31,16 @@ const fn sparse(
     Known { id, layers, total, active: Some(active) }
 }
 
-const KNOWN: [Known; 17] = [
+const KNOWN: [Known; 19] = [
     sparse("deepseek-v2", 60, "235.74", ("21.4", true)),
     sparse("deepseek-v3", 61, "671.03", ("36.626", false)),
     sparse("deepseek-v3.2", 61, "671.88", ("37.48", false)),
+    // Derived here from V4-Pro with 2,048 experts of which 16 serve a token: no such model is published.
+    sparse("deepseek-v4-2048e", 61, "8279.1", ("89.877", false)),
     sparse("deepseek-v4-flash", 43, "284.332", ("13.270", false)),
     sparse("deepseek-v4-pro", 61, "1572.997", ("48.852", false)),
+    // Its authors say 355 and 32, the prediction block counted in part (arXiv 2508.06471).
+    sparse("glm-4.5", 92, "352.8", ("32.9", false)),
     sparse("gpt-oss-120b", 36, "116.8", ("5.1", false)),
     dense("gpt3-175b", 96, "174.6"),
     sparse("grok-1", 64, "315.7", ("83.8", true)),
