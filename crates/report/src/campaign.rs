@@ -93,7 +93,7 @@ fn per_year(value: f64) -> String {
 }
 
 /// Three significant digits.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let magnitude = if value > 0.0 { value.log10().floor() as i32 } else { 0 };
     let decimals = (2 - magnitude).clamp(0, 6) as usize;
     format!("{value:.decimals$}")

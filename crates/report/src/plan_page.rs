@@ -1,5 +1,6 @@
 //! The planner's answer as text and JSON.
 
+use crate::campaign::short;
 use crate::json::Stamp;
 use crate::table::{aligned, row};
 use engine::PartKind;
@@ -107,7 +108,7 @@ fn head(answer: &PlanAnswer<'_>) -> String {
         100.0 * answer.guard,
     );
     for (chips, value, unit) in answer.chips {
-        let value = value.map_or("no plan".to_owned(), |v| format!("{v:.4e} {unit}"));
+        let value = value.map_or("no plan".to_owned(), |v| format!("{} {unit}", short(v)));
         let _ = writeln!(out, "  {chips} chips: {value}");
     }
     out

@@ -43,14 +43,13 @@ pub fn calibrate(args: &Calibrate) -> Result<Done, Failure> {
     let waves = base.surfaces.iter().filter(|s| s.operation == Operation::Gemm);
     let cores = waves.filter_map(|s| s.waves).map(|w| w.cores).next();
     let machine = Machine::of(&chip, link(&chip, &base), cores);
-    let input = format!("{:?}", args.kernels);
     if let Some(reference) = &args.blind {
         let reference = kernel::calibration(reference).map_err(bare)?;
         let rows = blind(&reference, &machine, &tables).map_err(failure)?;
         let text = match args.format {
             Format::Text => report::blind_text(&reference.id, &chip.id, &rows),
             Format::Json => {
-                let stamp = stamp("supernode.calibrate-blind/1", &input);
+                let stamp = stamp("supernode.calibrate-blind/1", &contents(&args.kernels));
                 json(&report::blind_json(&stamp, &reference.id, &chip.id, &rows))
             }
         };
@@ -79,11 +78,17 @@ pub fn calibrate(args: &Calibrate) -> Result<Done, Failure> {
     let text = match args.format {
         Format::Text => report::calibrate_text(&name, &chip.id, &base.id, &fits),
         Format::Json => {
-            let stamp = stamp("supernode.calibrate/1", &input);
+            let stamp = stamp("supernode.calibrate/1", &contents(&args.kernels));
             json(&report::calibrate_json(&stamp, &name, &chip.id, &base.id, &fits))
         }
     };
     Ok(Done { text, notes, yes: true })
+}
+
+/// What the files hold, one after another, for the stamp of an answer.
+fn contents(paths: &[String]) -> String {
+    let read = |path: &String| std::fs::read(path).unwrap_or_default();
+    paths.iter().map(|path| String::from_utf8_lossy(&read(path)).into_owned()).collect()
 }
 
 fn bare(problems: Diagnostics) -> Failure {
