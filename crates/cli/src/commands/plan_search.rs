@@ -3,6 +3,8 @@
 use crate::commands::campaign::{Progress, with_threads};
 use crate::commands::plan::PlanArgs;
 use crate::output::Failure;
+use crate::whole_file::interrupted;
+use diagnostic::Diagnostic;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use report::plan_words;
 use scenario::Scenario;
@@ -27,9 +29,16 @@ impl Run<'_> {
     /// The best plans of `space`.
     ///
     /// # Errors
-    /// Threads that cannot be started.
+    /// Threads that cannot be started, Ctrl-C.
     pub fn best(&self, problem: &Problem, space: &Space) -> Result<Findings, Failure> {
-        with_threads(self.args.threads, || self.search(problem, space))
+        // From here on Ctrl-C is answered between rounds.
+        let _ = interrupted();
+        let findings = with_threads(self.args.threads, || self.search(problem, space))?;
+        if interrupted() {
+            let message = "interrupted: no plan is proven best, nothing is written";
+            return Err(Diagnostic::error("cli::interrupted", message).into());
+        }
+        Ok(findings)
     }
 
     fn search(&self, problem: &Problem, space: &Space) -> Findings {
@@ -61,7 +70,7 @@ impl Run<'_> {
                     progress.bound_s,
                 );
             }
-            if self.until.is_some_and(|until| Instant::now() >= until) {
+            if interrupted() || self.until.is_some_and(|until| Instant::now() >= until) {
                 break;
             }
         }
