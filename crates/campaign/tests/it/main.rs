@@ -1,7 +1,6 @@
-//! Campaigns against hand-computed traces, oracles and published runs.
+//! Campaigns against hand-computed traces and oracles.
 
 mod accounting;
 mod optimum;
-mod published;
 mod trace;
 mod ub_mesh;
