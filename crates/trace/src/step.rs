@@ -1,7 +1,7 @@
 //! A step's program as JSON, schema `supernode.program/1`: what a plan lowers to, written out whole, to
 //! keep, to change by hand and to run again.
 //!
-//! [`write`] and [`read`] are inverse: a program read back is equal to the last bit. Reading checks
+//! [`write()`] and [`read`] are inverse: a program read back is equal to the last bit. Reading checks
 //! everything the engines rely on (the program's own rules and its timetable's), so that what was read
 //! runs to its end.
 
