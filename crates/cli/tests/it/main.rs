@@ -2,6 +2,7 @@
 
 mod answers;
 mod bad;
+mod campaign;
 mod launch;
 mod study;
 

@@ -1,0 +1,74 @@
+//! Campaigns from outside: threads and kills change no byte, bad prices are named.
+
+use crate::run;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const FEW: [&str; 4] = ["campaign", "--samples", "40", "--threads"];
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/campaign").join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+#[test]
+fn threads_change_no_byte() {
+    let folder = folder("threads");
+    let [one, two] = ["1", "2"].map(|threads| {
+        run(&folder, &[FEW.as_slice(), &[threads, "--format", "json"]].concat()).stdout
+    });
+    assert!(!one.is_empty());
+    assert_eq!(one, two);
+}
+
+#[test]
+fn a_killed_campaign_ends_in_the_bytes_of_one_that_was_not() {
+    let folder = folder("killed");
+    let whole = |file: &str| {
+        let arguments = [FEW.as_slice(), &["1", "--keep", file, "--format", "json"]].concat();
+        assert!(run(&folder, &arguments).status.success());
+        std::fs::read(folder.join(file)).expect("the samples")
+    };
+    let undisturbed = whole("undisturbed.parquet");
+    for wait_ms in [30, 200, 600] {
+        let mut killed = Command::new(env!("CARGO_BIN_EXE_supernode"))
+            .args([FEW.as_slice(), &["1", "--keep", "killed.parquet"]].concat())
+            .current_dir(&folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        let _ = killed.kill();
+        killed.wait().expect("it ends");
+        assert_eq!(whole("killed.parquet"), undisturbed, "killed after {wait_ms} ms");
+        let _ = std::fs::remove_file(folder.join("killed.parquet"));
+    }
+}
+
+#[test]
+fn bad_prices_are_named_and_the_rest_still_answers() {
+    let folder = folder("prices");
+    let catalog = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../catalog/economics");
+    let text = std::fs::read_to_string(catalog.join("china-2026.toml")).expect("prices");
+    for (good, bad) in [
+        ("machine_life = { value = \"4 year\"", "machine_life = { value = \"-4 year\""),
+        ("electricity = { value = \"0.07 USD/kWh\"", "electricity = { value = 0.07"),
+        ("pue = {", "puh = {"),
+    ] {
+        assert!(text.contains(good), "{good}");
+        std::fs::write(folder.join("prices.toml"), text.replace(good, bad)).expect("a file");
+        let set = ["--set", "campaign.economics=\"prices.toml\""];
+        let arguments = [FEW.as_slice(), &["1"], &set].concat();
+        let refused = run(&folder, &arguments);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        let key = good.split(' ').next().expect("a key");
+        assert_eq!(refused.status.code(), Some(2), "{bad}: {said}");
+        assert!(said.contains(key), "{bad}: {said}");
+        let rest = run(&folder, &[arguments.as_slice(), &["--without", "money"]].concat());
+        assert!(rest.status.success(), "{}", String::from_utf8_lossy(&rest.stderr));
+    }
+}
