@@ -26,27 +26,36 @@ fn threads_change_no_byte() {
 
 #[test]
 fn a_killed_campaign_ends_in_the_bytes_of_one_that_was_not() {
+    const MANY: [&str; 6] = ["campaign", "--samples", "2000", "--threads", "1", "--keep"];
     let folder = folder("killed");
     let whole = |file: &str| {
-        let arguments = [FEW.as_slice(), &["1", "--keep", file, "--format", "json"]].concat();
-        assert!(run(&folder, &arguments).status.success());
-        std::fs::read(folder.join(file)).expect("the samples")
+        let output = run(&folder, &[MANY.as_slice(), &[file, "--format", "json"]].concat());
+        assert!(output.status.success());
+        (output.stdout, std::fs::read(folder.join(file)).expect("the samples"))
     };
     let undisturbed = whole("undisturbed.parquet");
-    for wait_ms in [30, 200, 600] {
+    let partial = folder.join("killed.parquet.partial");
+    let kept = || std::fs::metadata(&partial).map_or(0, |m| m.len());
+    for more in [1, 100_000] {
+        let (begun_with, mut waits) = (kept(), 0);
         let mut killed = Command::new(env!("CARGO_BIN_EXE_supernode"))
-            .args([FEW.as_slice(), &["1", "--keep", "killed.parquet"]].concat())
+            .args([MANY.as_slice(), &["killed.parquet"]].concat())
             .current_dir(&folder)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("the binary starts");
-        std::thread::sleep(Duration::from_millis(wait_ms));
+        // Killed once some samples are on disk; a watchdog against a campaign that keeps none.
+        while kept() < begun_with + more && waits < 60_000 {
+            std::thread::sleep(Duration::from_millis(1));
+            waits += 1;
+        }
         let _ = killed.kill();
         killed.wait().expect("it ends");
-        assert_eq!(whole("killed.parquet"), undisturbed, "killed after {wait_ms} ms");
-        let _ = std::fs::remove_file(folder.join("killed.parquet"));
+        assert!(kept() > begun_with, "nothing was kept");
+        assert!(!folder.join("killed.parquet").exists(), "it ended before it was killed");
     }
+    assert!(whole("killed.parquet") == undisturbed, "a resumed campaign differs");
 }
 
 #[test]
@@ -58,6 +67,7 @@ fn bad_prices_are_named_and_the_rest_still_answers() {
         ("machine_life = { value = \"4 year\"", "machine_life = { value = \"-4 year\""),
         ("electricity = { value = \"0.07 USD/kWh\"", "electricity = { value = 0.07"),
         ("pue = {", "puh = {"),
+        ("building = { value = \"8 USD/W\"", "building = { value = \"-8 USD/W\""),
     ] {
         assert!(text.contains(good), "{good}");
         std::fs::write(folder.join("prices.toml"), text.replace(good, bad)).expect("a file");
