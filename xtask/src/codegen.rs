@@ -109,7 +109,7 @@ fn validation() -> Result<String> {
         "# The ledger\n\nMade by `cargo xtask codegen`: every published step the project ships, replayed \
          by the shipped program with no input of its own. Errors are of the step time, predicted over \
          measured less one; a row counts where its source states everything (`full`). Calibrated: kernels \
-         of that chip were measured. Of whole steps only what no kernel shows entered: the host's time \
+         of that chip were measured, or the clock it keeps was fitted to steps of it. Of whole steps only what no kernel shows entered: the host's time \
          to launch, the traffic of a framework's own kernels, the clock a board keeps, and the width of \
          the interval (figures of origin `measured` with sources BRIDGE, MPT, VTRAIN and LEDGER; `cargo \
          xtask calibrate steps` fits them and prints the error on rows kept out).\n\n\

@@ -12,7 +12,7 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
     let text = fields.lower("precision");
     let sixteen = if text.contains("fp16") { Dtype::Fp16 } else { Dtype::Bf16 };
 
-    let narrow = if text.contains("nvfp4") || text.contains("mxfp4") || four_bit_round(fields) {
+    let narrow = if text.contains("nvfp4") || text.contains("mxfp4") {
         Dtype::Fp4
     } else if text.contains("fp8") || text.contains("float8") {
         Dtype::Fp8
@@ -53,15 +53,4 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
         precision_note: exact(1.0, Unit::Ratio),
         optimizer: Optimizer::AdamW,
     }
-}
-
-/// Whether a row is of NVIDIA's language models on Blackwell in `MLPerf` Training v5.1, the round whose
-/// entries ran in NVFP4 (developer.nvidia.com, 12 November 2025); their configurations still name the
-/// FP8 recipe that NVFP4 replaces layer by layer.
-fn four_bit_round(fields: &Fields) -> bool {
-    let chip = fields.lower("accelerator");
-    let blackwell = ["b200", "b300", "gb200", "gb300"].iter().any(|c| chip.starts_with(c));
-    blackwell
-        && fields.lower("source_title").contains("mlperf training v5.1")
-        && fields.lower("precision").starts_with("fp8")
 }

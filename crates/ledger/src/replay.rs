@@ -16,7 +16,7 @@ use engine::{Estimate, FlowOptions, Gap, Machine, estimate, flow, interval};
 use model::Architecture;
 use plan::{Layout, Plan, Shape, lower, memory, violations};
 use program::Program;
-use units::GIB;
+use units::{GIB, Origin};
 
 /// Samples behind a row's interval: the fifth percentile is the fifth of a hundred.
 const SAMPLES: usize = 100;
@@ -272,7 +272,9 @@ fn predict(fields: &Fields, row: &mut Row, by: By) -> Result<(), String> {
         row.parts = parts(&ran.as_estimate());
         row.gap = Some((longer - 1.0, ran.gaps));
     }
-    row.calibrated = machine.own_calibration;
+    // Kernels of the chip, or the clock its steps showed.
+    row.calibrated =
+        machine.own_calibration || machine.cluster.chip.sustained.origin == Origin::Measured;
     row.predicted_step_s = Some(answer.value);
     row.predicted_low_s = Some(answer.low);
     row.predicted_high_s = Some(answer.high);

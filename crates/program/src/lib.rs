@@ -176,6 +176,46 @@ pub struct Overlap {
     pub pipeline: bool,
 }
 
+impl Overlap {
+    /// Every switch by the word that plans and program files use.
+    pub const WORDS: [&str; 6] =
+        ["gradient_reduce", "parameter_gather", "expert", "tensor", "context", "pipeline"];
+
+    /// Nothing beside compute.
+    pub const NONE: Self = Self {
+        gradient_reduce: false,
+        parameter_gather: false,
+        expert: false,
+        tensor: false,
+        context: false,
+        pipeline: false,
+    };
+
+    /// The switch called `word`; `None` if there is none.
+    ///
+    /// ```
+    /// let mut overlap = program::Overlap::NONE;
+    /// *overlap.switch("expert").unwrap() = true;
+    /// assert_eq!(overlap.words(), ["expert"]);
+    /// ```
+    pub fn switch(&mut self, word: &str) -> Option<&mut bool> {
+        Some(match word {
+            "gradient_reduce" => &mut self.gradient_reduce,
+            "parameter_gather" => &mut self.parameter_gather,
+            "expert" => &mut self.expert,
+            "tensor" => &mut self.tensor,
+            "context" => &mut self.context,
+            "pipeline" => &mut self.pipeline,
+            _ => return None,
+        })
+    }
+
+    /// The words of what is on, in [`Self::WORDS`]' order.
+    pub fn words(mut self) -> Vec<&'static str> {
+        Self::WORDS.into_iter().filter(|word| self.switch(word).is_some_and(|on| *on)).collect()
+    }
+}
+
 /// How tokens reach their experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routing {

@@ -18,8 +18,8 @@ pub struct Opened {
     pub complete: bool,
 }
 
-/// Keys that the planner searches.
-const SEARCHED: [&str; 15] = [
+/// Keys that the planner searches and that can be fixed, as a plan writes them.
+pub const SEARCHED: [&str; 15] = [
     "tensor",
     "context",
     "pipeline",

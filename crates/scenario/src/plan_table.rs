@@ -40,9 +40,6 @@ pub(crate) struct PlanTable {
 const REQUIRED: [&str; 8] =
     ["tensor", "context", "pipeline", "expert", "zero", "micro_batch", "schedule", "recompute"];
 
-const OVERLAP_WORDS: [&str; 6] =
-    ["gradient_reduce", "parameter_gather", "expert", "tensor", "context", "pipeline"];
-
 impl PlanTable {
     /// Reads and closes a table. The launchers' short names are answered with ours.
     pub(crate) fn read(mut table: Table<'_>) -> Self {
@@ -174,7 +171,7 @@ impl PlanTable {
             micro_batch: self.micro_batch?,
             schedule: self.schedule?,
             recompute: self.recompute.clone()?,
-            overlap: self.overlap.unwrap_or(NO_OVERLAP),
+            overlap: self.overlap.unwrap_or(Overlap::NONE),
             graphs: self.graphs.unwrap_or(false),
             recorded: Vec::new(),
             unfused_attention: self.unfused_attention.unwrap_or(false),
@@ -186,15 +183,6 @@ impl PlanTable {
         })
     }
 }
-
-const NO_OVERLAP: Overlap = Overlap {
-    gradient_reduce: false,
-    parameter_gather: false,
-    expert: false,
-    tensor: false,
-    context: false,
-    pipeline: false,
-};
 
 fn zero(table: &mut Table<'_>) -> Option<Zero> {
     match table.take_u64("zero")? {
@@ -251,18 +239,13 @@ fn recompute(table: &mut Table<'_>) -> Option<Recompute> {
 }
 
 fn overlap(items: Vec<Item<'_>>) -> Option<Overlap> {
-    let mut read = NO_OVERLAP;
-    let words: Vec<(&str, &str)> = OVERLAP_WORDS.iter().map(|w| (*w, *w)).collect();
+    let mut read = Overlap::NONE;
+    let words: Vec<(&str, &str)> = Overlap::WORDS.iter().map(|w| (*w, *w)).collect();
     let mut complete = true;
     for item in items {
-        match item.into_word(&words) {
-            Some("gradient_reduce") => read.gradient_reduce = true,
-            Some("parameter_gather") => read.parameter_gather = true,
-            Some("expert") => read.expert = true,
-            Some("tensor") => read.tensor = true,
-            Some("context") => read.context = true,
-            Some("pipeline") => read.pipeline = true,
-            _ => complete = false,
+        match item.into_word(&words).and_then(|word| read.switch(word)) {
+            Some(on) => *on = true,
+            None => complete = false,
         }
     }
     complete.then_some(read)

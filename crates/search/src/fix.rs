@@ -6,25 +6,7 @@ use diagnostic::{Diagnostic, nearest};
 use model::Tag;
 use plan::{FullBlocks, Recompute, Zero, tag_bits};
 use program::Schedule;
-
-/// Keys that can be fixed, as a plan writes them.
-pub const KEYS: [&str; 15] = [
-    "tensor",
-    "context",
-    "pipeline",
-    "virtual_pipeline",
-    "data",
-    "expert",
-    "expert_tensor",
-    "expert_data",
-    "micro_batch",
-    "sequence_parallel",
-    "zero",
-    "schedule",
-    "recompute",
-    "pipeline_innermost",
-    "stage_blocks",
-];
+use scenario::SEARCHED;
 
 impl Limits {
     /// Allows `key` (with or without `plan.`) only `values`: numbers, `true` or `false`, a schedule's
@@ -84,8 +66,8 @@ impl Limits {
             }
             _ => {
                 let message = format!("`{key}` is not something the planner chooses");
-                let hint = nearest(name, KEYS).map_or_else(
-                    || format!("it chooses {}", KEYS.join(", ")),
+                let hint = nearest(name, SEARCHED).map_or_else(
+                    || format!("it chooses {}", SEARCHED.join(", ")),
                     |near| format!("did you mean `plan.{near}`?"),
                 );
                 return Err(Diagnostic::error("search::fix", message).hint(hint));

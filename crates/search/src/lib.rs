@@ -20,7 +20,6 @@ mod space;
 
 pub use best::{Counts, Findings, Options, Progress, Search, StemResult, Worker, best, every};
 pub use explain::{Leader, Neighbour, Verdict, leader, neighbours};
-pub use fix::KEYS;
 pub use leaders::{Found, Leaders, NearMiss};
 pub use problem::Problem;
 pub use space::{Limits, Node, Space, Stem};

@@ -26,18 +26,25 @@ pub struct CampaignArgs {
     /// How many runs to play; an even number, since figures are drawn for pairs
     #[arg(long, default_value = "2000", value_parser = clap::value_parser!(u64).range(2..=MOST))]
     pub samples: u64,
-    /// The seed of every draw: one seed is one answer
-    #[arg(long, default_value = "1")]
-    pub seed: u64,
-    /// Leave something out of the answer
-    #[arg(long, value_enum)]
-    pub without: Option<Without>,
     /// Where a claim holds: `--what must-hold 50M..200M` (USD) or `40d..60d` (days)
     #[arg(long, num_args = 2, value_names = ["QUESTION", "RANGE"])]
     pub what: Option<Vec<String>>,
     /// Keep every sample in a Parquet file; a killed campaign resumes from it
     #[arg(long, value_name = "FILE")]
     pub keep: Option<String>,
+    #[command(flatten)]
+    pub playing: Playing,
+}
+
+/// How runs are played and shown, by every command that plays them.
+#[derive(Args, Debug)]
+pub struct Playing {
+    /// The seed of every draw: one seed is one answer
+    #[arg(long, default_value = "1")]
+    pub seed: u64,
+    /// Leave something out of the answer
+    #[arg(long, value_enum)]
+    pub without: Option<Without>,
     /// Threads; without: one a core. The answer does not depend on it
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -75,41 +82,42 @@ pub fn campaign(args: &CampaignArgs) -> Answer {
     texts.extend(scenario.campaign.economics.clone());
     let failure = |problems| Failure { problems, texts: texts.clone() };
     let rehearsal = engine::rehearse(scenario).map_err(failure)?;
-    let asked = if args.without.is_some() { Asked::WithoutMoney } else { Asked::WithMoney };
+    let asked = if args.playing.without.is_some() { Asked::WithoutMoney } else { Asked::WithMoney };
     let campaign = prepare(scenario, &rehearsal, asked).map_err(failure)?;
     let stamp = stamp("supernode.campaign/1", &loaded.text);
     let count = args.samples.next_multiple_of(2);
-    let samples = with_threads(args.threads, || {
-        let bar = bar(args.progress, count, "samples");
+    let samples = with_threads(args.playing.threads, || {
+        let bar = bar(args.playing.progress, count, "samples");
         let keep = args.keep.as_deref();
         let hash = xxh3_64(format!("{stamp:?} {asked:?}").as_bytes());
-        drawn(&Wanted { campaign: &campaign, seed: args.seed, count, keep, hash }, &bar)
+        drawn(&Wanted { campaign: &campaign, seed: args.playing.seed, count, keep, hash }, &bar)
     })??;
     let unfinished = samples.iter().filter(|s| !s.finished).count();
     if unfinished > 0 {
         return Err(never_ends(unfinished, samples.len()).into());
     }
     let summary = summarize(&campaign, &samples);
-    let (medians, bars) = tornado(&campaign, args.seed);
-    let held =
-        claim.map(|claim| judged(&campaign, args.seed, &samples, &bars, claim)).transpose()?;
+    let (medians, bars) = tornado(&campaign, args.playing.seed);
+    let held = claim
+        .map(|claim| judged(&campaign, args.playing.seed, &samples, &bars, claim))
+        .transpose()?;
     let yes = held.as_ref().is_none_or(|all| all.iter().any(|h| h.share > 0.0));
     let answer = CampaignAnswer {
         campaign: &campaign,
-        seed: args.seed,
+        seed: args.playing.seed,
         summary: &summary,
         medians,
         bars: &bars,
         held: held.as_deref().unwrap_or_default(),
         samples: &samples,
     };
-    let text = match args.format {
+    let text = match args.playing.format {
         PageFormat::Text => report::campaign_text(&answer),
         PageFormat::Json => json(&report::campaign_json(&stamp, &answer)),
         PageFormat::Html => report::campaign_page(&report::campaign_json(&stamp, &answer), &answer),
     };
     let notes = report::render(&loaded.warnings, &|_| None);
-    deliver(Done { text, notes, yes }, args.output.as_deref())
+    deliver(Done { text, notes, yes }, args.playing.output.as_deref())
 }
 
 /// A claim's range and whether it is about days.

@@ -1,7 +1,7 @@
 //! `supernode compare`: the same run on different machines.
 
 use crate::args::PageFormat;
-use crate::commands::campaign::{Progress, Without, bar, with_threads};
+use crate::commands::campaign::{Playing, bar, with_threads};
 use crate::commands::{Answer, json, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use campaign::{Asked, Contender, Equal, Terms, at_equal, contend};
@@ -26,24 +26,8 @@ pub struct CompareArgs {
     /// Runs to play on each machine
     #[arg(long, default_value = "400", value_parser = clap::value_parser!(u64).range(2..=100_000))]
     pub samples: u64,
-    /// The seed of every draw
-    #[arg(long, default_value = "1")]
-    pub seed: u64,
-    /// Leave something out of the answer
-    #[arg(long, value_enum)]
-    pub without: Option<Without>,
-    /// Threads; without: one a core. The answer does not depend on it
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
-    /// How to print
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: PageFormat,
-    /// Write the answer to a file instead of standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<String>,
-    /// Progress on standard error
-    #[arg(long, value_enum, default_value = "auto")]
-    pub progress: Progress,
+    #[command(flatten)]
+    pub playing: Playing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,7 +60,7 @@ struct Group {
 
 pub fn compare(args: &CompareArgs) -> Answer {
     let (title, groups, searched, text) = groups(args)?;
-    let asked = if args.without.is_some() { Asked::WithoutMoney } else { Asked::WithMoney };
+    let asked = if args.playing.without.is_some() { Asked::WithoutMoney } else { Asked::WithMoney };
     let equal = match args.at {
         At::Listed => Equal::Listed,
         At::EqualChips => Equal::Chips,
@@ -86,22 +70,22 @@ pub fn compare(args: &CompareArgs) -> Answer {
     };
     let plan = searched || equal != Equal::Listed || args.plan == PlanChoice::Best;
     let samples = args.samples.next_multiple_of(2);
-    let terms = Terms { plan, asked, seed: args.seed, samples };
+    let terms = Terms { plan, asked, seed: args.playing.seed, samples };
     let count = groups.iter().map(|g| g.entries.len() as u64).sum();
-    let bar = bar(args.progress, count, "machines");
-    let played: Vec<CompareGroup> = with_threads(args.threads, || {
+    let bar = bar(args.playing.progress, count, "machines");
+    let played: Vec<CompareGroup> = with_threads(args.playing.threads, || {
         groups.iter().map(|group| played(group, equal, terms, &bar)).collect::<Result<_, Failure>>()
     })??;
     bar.finish_and_clear();
     let any = played.iter().any(|g| g.contenders.len() > 1);
     let answer = CompareAnswer { title: &title, equal, terms, groups: &played };
     let stamp = stamp("supernode.compare/1", &text);
-    let text = match args.format {
+    let text = match args.playing.format {
         PageFormat::Text => report::compare_text(&answer),
         PageFormat::Json => json(&report::compare_json(&stamp, &answer)),
         PageFormat::Html => report::compare_page(&report::compare_json(&stamp, &answer), &answer),
     };
-    deliver(Done { text, notes: String::new(), yes: any }, args.output.as_deref())
+    deliver(Done { text, notes: String::new(), yes: any }, args.playing.output.as_deref())
 }
 
 fn played(

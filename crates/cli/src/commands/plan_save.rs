@@ -147,14 +147,5 @@ fn recompute(plan: &Plan) -> Item {
 }
 
 fn overlap(plan: &Plan) -> Array {
-    let o = plan.overlap;
-    let words = [
-        ("gradient_reduce", o.gradient_reduce),
-        ("parameter_gather", o.parameter_gather),
-        ("expert", o.expert),
-        ("tensor", o.tensor),
-        ("context", o.context),
-        ("pipeline", o.pipeline),
-    ];
-    words.iter().filter(|(_, on)| *on).map(|(word, _)| *word).collect()
+    plan.overlap.words().into_iter().collect()
 }

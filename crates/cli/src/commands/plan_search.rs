@@ -7,8 +7,9 @@ use crate::whole_file::interrupted;
 use diagnostic::Diagnostic;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use report::plan_words;
+use scenario::SEARCHED;
 use scenario::Scenario;
-use search::{Findings, KEYS, Limits, Options, Problem, Search, Space, StemResult, Worker};
+use search::{Findings, Limits, Options, Problem, Search, Space, StemResult, Worker};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -133,7 +134,7 @@ pub fn relaxations(
     if let Some(line) = more_memory(scenario, problem, &|p| best(p, limits))? {
         lines.push(line);
     }
-    for key in KEYS {
+    for key in SEARCHED {
         let mut freed = limits.clone();
         if freed.free(key)
             && let Some(found) = best(problem, &freed)?

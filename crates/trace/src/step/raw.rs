@@ -139,15 +139,6 @@ struct RawStepExchange {
 
 impl RawProgram {
     pub(super) fn of(p: &Program) -> Self {
-        let o = p.overlap;
-        let overlap = [
-            ("gradient_reduce", o.gradient_reduce),
-            ("parameter_gather", o.parameter_gather),
-            ("expert", o.expert),
-            ("tensor", o.tensor),
-            ("context", o.context),
-            ("pipeline", o.pipeline),
-        ];
         Self {
             schema: SCHEMA.to_owned(),
             ranks: p.ranks,
@@ -158,7 +149,7 @@ impl RawProgram {
             graphs: p.graphs,
             recorded: p.recorded.iter().map(|class| word(&CLASSES, class)).collect(),
             frozen: p.frozen,
-            overlap: overlap.iter().filter(|(_, on)| *on).map(|(w, _)| (*w).to_owned()).collect(),
+            overlap: p.overlap.words().into_iter().map(str::to_owned).collect(),
             routing: p.routing.map(|r| RawRouting {
                 experts: r.experts,
                 topk: r.topk,
@@ -176,23 +167,11 @@ impl RawProgram {
     /// The program as the file says it, with a problem for every word and size that is none.
     pub(super) fn program(&self, file: &str, problems: &mut Diagnostics) -> Program {
         let mut r = Reader { file, problems };
-        let mut overlap = Overlap {
-            gradient_reduce: false,
-            parameter_gather: false,
-            expert: false,
-            tensor: false,
-            context: false,
-            pipeline: false,
-        };
+        let mut overlap = Overlap::NONE;
         for word in &self.overlap {
-            match word.as_str() {
-                "gradient_reduce" => overlap.gradient_reduce = true,
-                "parameter_gather" => overlap.parameter_gather = true,
-                "expert" => overlap.expert = true,
-                "tensor" => overlap.tensor = true,
-                "context" => overlap.context = true,
-                "pipeline" => overlap.pipeline = true,
-                other => r.push(format!("overlap `{other}` is not known"), None),
+            match overlap.switch(word) {
+                Some(on) => *on = true,
+                None => r.push(format!("overlap `{word}` is not known"), None),
             }
         }
         Program {
