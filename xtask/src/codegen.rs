@@ -1,23 +1,25 @@
 //! Pages of the book made from the program: the reference of commands and catalog, the ledger.
 
-use crate::plots;
+use crate::{book, plots};
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Writes the pages, or with `check` fails if one is stale.
 pub fn run(check: bool) -> Result<()> {
+    let program = Program::built()?;
+    let ledger = program.json(&["validate"])?;
     let mut stale = Vec::new();
-    let ledger: serde_json::Value =
-        serde_json::from_str(&supernode(&["validate", "--format", "json"])?)?;
-    for (path, text) in [
-        ("docs/src/reference/cli.md", cli()?),
-        ("docs/src/reference/catalog.md", catalog()?),
-        ("docs/src/validation.md", validation()?),
+    let mut pages = vec![
+        ("docs/src/reference/cli.md", cli(&program)?),
+        ("docs/src/reference/catalog.md", catalog(&program)?),
+        ("docs/src/validation.md", validation(&program)?),
         ("docs/src/validation-steps.svg", plots::predicted_against_measured(&ledger)),
         ("docs/src/validation-families.svg", plots::error_by_family(&ledger)),
-    ] {
+    ];
+    pages.extend(book::pages(&program)?);
+    for (path, text) in pages {
         let old = std::fs::read_to_string(path).unwrap_or_default();
         if old == text {
             continue;
@@ -37,37 +39,58 @@ pub fn run(check: bool) -> Result<()> {
     }
 }
 
-/// What `supernode` prints for `arguments`.
-fn supernode(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("cargo")
-        .args(["run", "-q", "--release", "-p", "cli", "--bin", "supernode", "--"])
-        .args(arguments)
-        .env("COLUMNS", "100")
-        .output()
-        .context("cargo does not start")?;
-    if !output.status.success() {
-        bail!("supernode {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+/// The program that pages are made from.
+pub struct Program(PathBuf);
+
+impl Program {
+    /// Builds it, optimised but quick to build: how it is built changes no answer.
+    fn built() -> Result<Self> {
+        const BUILD: [&str; 6] = ["build", "-q", "--profile", "fast", "-p", "cli"];
+        let status = Command::new("cargo").args(BUILD).status().context("cargo does not start")?;
+        if !status.success() {
+            bail!("the program does not build");
+        }
+        let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+        Ok(Self(Path::new(&target).join("fast").join("supernode")))
     }
-    Ok(String::from_utf8(output.stdout)?)
+
+    /// What it prints for `arguments`; that the answer is no is an answer.
+    pub fn text(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.0)
+            .args(arguments)
+            .env("COLUMNS", "100")
+            .output()
+            .context("the program does not start")?;
+        if !matches!(output.status.code(), Some(0 | 1)) {
+            bail!("supernode {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Its answer to `arguments` as JSON.
+    pub fn json(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&self.text(&[arguments, &["--format", "json"]].concat())?)?)
+    }
 }
 
-fn cli() -> Result<String> {
+/// The help of every command, found by following the lists of commands.
+fn cli(program: &Program) -> Result<String> {
     let mut page =
         String::from("# Commands\n\nMade by `cargo xtask codegen` from the program itself.\n");
-    let commands: [&[&str]; 8] = [
-        &[],
-        &["rehearse"],
-        &["model"],
-        &["catalog"],
-        &["catalog", "list"],
-        &["catalog", "show"],
-        &["plan", "check"],
-        &["validate"],
-    ];
-    for command in commands {
-        let help = supernode(&[command, &["--help"]].concat())?;
-        let name = ["supernode"].iter().chain(command).copied().collect::<Vec<_>>().join(" ");
+    let mut waiting: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(command) = waiting.pop() {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let help = program.text(&[words.as_slice(), &["--help"]].concat())?;
+        let name = [&["supernode"], words.as_slice()].concat().join(" ");
         write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", help.trim_end())?;
+        let listed = help.lines().skip_while(|l| *l != "Commands:").skip(1);
+        let names = listed.take_while(|l| l.starts_with("  ")).filter_map(|l| {
+            // A line that begins deeper goes on with the one before.
+            let name = l.strip_prefix("  ").filter(|l| !l.starts_with(' '))?.split(' ').next()?;
+            (name != "help").then(|| [command.as_slice(), &[name.to_owned()]].concat())
+        });
+        let names: Vec<_> = names.collect();
+        waiting.extend(names.into_iter().rev());
     }
     page.push_str(
         "\n## Exit codes\n\n0 done; 1 the answer is no (the plan does not fit); 2 the input is at fault, \
@@ -76,7 +99,7 @@ fn cli() -> Result<String> {
     Ok(page)
 }
 
-fn catalog() -> Result<String> {
+fn catalog(program: &Program) -> Result<String> {
     let mut page = String::from(
         "# The catalog\n\nMade by `cargo xtask codegen` from `catalog/`. Value (range), origin, source.\n",
     );
@@ -86,23 +109,15 @@ fn catalog() -> Result<String> {
             .collect();
         ids.sort();
         for id in ids {
-            let shown = supernode_built(&["catalog", "show", &id])?;
+            let shown = program.text(&["catalog", "show", &id])?;
             write!(page, "\n## `{id}`\n\n```text\n{}\n```\n", shown.trim_end())?;
         }
     }
     Ok(page)
 }
 
-/// As [`supernode`], without asking cargo each time.
-fn supernode_built(arguments: &[&str]) -> Result<String> {
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let binary = Path::new(&target).join("release").join("supernode");
-    let output = Command::new(binary).args(arguments).output().context("supernode is not built")?;
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-fn validation() -> Result<String> {
-    let text = supernode(&["validate"])?;
+fn validation(program: &Program) -> Result<String> {
+    let text = program.text(&["validate"])?;
     let families = text.find("family (rows marked full)").context("no summary")?;
     let reasons = text.find("Not replayed").context("no reasons")?;
     Ok(format!(

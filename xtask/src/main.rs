@@ -1,5 +1,7 @@
 //! Project tasks: `cargo xtask ci | codegen | tidy`, and `calibrate` with its feature.
 
+mod blocks;
+mod book;
 #[cfg(feature = "calibrate")]
 mod calibrate;
 mod ci;
