@@ -103,6 +103,7 @@ fn read_level(item: Item<'_>) -> Option<Level> {
     let latency = table.take_figure("latency", Unit::Second, &NOT_NEGATIVE);
     let oversubscription = table.take_figure("oversubscription", Unit::Ratio, &OVERSUBSCRIPTION);
     let in_network_reduction = table.take_bool("in_network_reduction");
+    let reduction_channels = read_channels(&mut table);
     let cabling = read_cabling(&mut table);
     table.finish();
     Some(Level {
@@ -114,8 +115,31 @@ fn read_level(item: Item<'_>) -> Option<Level> {
         latency: latency?,
         oversubscription: oversubscription?,
         in_network_reduction: in_network_reduction?,
+        reduction_channels: reduction_channels?,
         cabling: cabling?,
     })
+}
+
+/// `reduction_channels = [inside, beyond]`; zeros where the file does not say.
+fn read_channels(table: &mut Table<'_>) -> Option<[u64; 2]> {
+    if !table.has("reduction_channels") {
+        return Some([0; 2]);
+    }
+    let span = table.span_of("reduction_channels");
+    let items = table.take_array("reduction_channels")?;
+    let read: Option<Vec<u64>> = items.into_iter().map(Item::into_u64).collect();
+    match read?[..] {
+        [inside, beyond] if (1..=64).contains(&inside) && (1..=64).contains(&beyond) => {
+            Some([inside, beyond])
+        }
+        _ => {
+            let message = "`reduction_channels` is not two numbers from 1 to 64";
+            let problem = Diagnostic::error("catalog::channels", message)
+                .hint("channels inside one instance, and where the group goes on beyond it");
+            table.report(problem, span);
+            None
+        }
+    }
 }
 
 fn read_cabling(table: &mut Table<'_>) -> Option<Cabling> {

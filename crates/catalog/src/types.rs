@@ -117,6 +117,9 @@ pub struct Level {
     pub oversubscription: Figure,
     /// Whether switches reduce in flight (NVLS, SHARP).
     pub in_network_reduction: bool,
+    /// Channels the library's in-switch reduction runs on inside one instance, and where the group
+    /// goes on beyond it; 0 if not known (NCCL's NVLS channels).
+    pub reduction_channels: [u64; 2],
     /// How it is cabled, for the graph.
     pub cabling: Cabling,
 }

@@ -8,12 +8,16 @@
 //! [`on_graph`] then runs the algorithm's [`Pattern`]s over the links of a [`fabric::Network`].
 
 mod algorithm;
+mod in_switch;
 mod library;
+mod measured;
 mod on_graph;
 mod steps;
 
 pub use algorithm::{Algorithm, Phase};
+pub use in_switch::fill_bytes;
 pub use library::{Basis, LibraryCost, library};
+pub use measured::measured;
 pub use on_graph::{Degraded, GraphCost, degraded, on_graph, seconds, unfolded};
 pub use steps::{OPERATIONS, Operation, Pattern, Placed, SCHEMES, Scheme, steps};
 
@@ -69,7 +73,12 @@ pub fn price(
             worst = (transfer_s, phase.level);
         }
     }
-    let transfer_s = if algorithm.is_pipelined() { worst.0 } else { sum_s };
+    let mut transfer_s = if algorithm.is_pipelined() { worst.0 } else { sum_s };
+    if algorithm == Algorithm::InNetwork {
+        let channel = &fabric.channels()[worst.1];
+        let fill = fill_bytes(channel.reduction_channels, span.fan[worst.1], 1, bytes);
+        transfer_s += fill / channel.bytes_per_s;
+    }
     Some(Cost { seconds: latency_s + transfer_s, algorithm, bottleneck: worst.1 })
 }
 

@@ -1,13 +1,16 @@
 //! What a communication library does by itself: measured curves where there are any, and the
 //! fastest algorithm over the levels beyond them.
 
-use crate::{Algorithm, cost};
+use crate::{Algorithm, Cost, cost, fill_bytes, measured, price};
 use catalog::Cluster;
 use fabric::{Fabric, MAX_LEVELS, Span};
 use kernel::Calibration;
 use model::Collective;
 
 const PLAIN: [f64; MAX_LEVELS] = [1.0; MAX_LEVELS];
+
+/// A size at which only the rate counts. Bytes.
+const STEADY: f64 = (1_u64 << 34) as f64;
 
 /// How a library's time is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub fn library(
 ) -> Option<LibraryCost> {
     let fabric = Fabric::new(cluster, ranks);
     let span = fabric.span(1, ranks);
-    let formula = cost(&fabric, &span, operation, bytes, &PLAIN)?;
+    let formula = chosen(cluster, &fabric, &span, operation, bytes)?;
     let inner = span.fan[0];
     let by_formula =
         LibraryCost { seconds: formula.seconds, basis: Basis::Formula(formula.algorithm) };
@@ -73,9 +76,37 @@ pub fn library(
     if operation != Collective::AllReduce {
         return Some(by_formula);
     }
-    let pipelined = inside.seconds.max(between(&fabric, &span, bytes)) + hops(&fabric, &span);
+    // Beyond one domain the loops of an in-switch reduction are others, and pass more stages.
+    let channels = fabric.channels()[0].reduction_channels;
+    let fill = |domains| fill_bytes(channels, inner, domains, bytes);
+    let steady = curve(cluster, calibration, &fabric, inner, operation, STEADY)?.seconds / STEADY;
+    let refill = (fill(span.size() / inner) - fill(1)).max(0.0);
+    let between = between(&fabric, &span, bytes);
+    // A stage more costs its loops at the rate of the slowest stage.
+    let pipelined =
+        inside.seconds.max(between) + refill * steady.max(between / bytes) + hops(&fabric, &span);
     let pipelined = LibraryCost { seconds: pipelined, basis: Basis::Pipelined };
     Some(if pipelined.seconds < by_formula.seconds { pipelined } else { by_formula })
+}
+
+/// The cheapest algorithm that the library has: NCCL exchanges by rings, trees and in switches, not
+/// level by level.
+fn chosen(
+    cluster: &Cluster,
+    fabric: &Fabric,
+    span: &Span,
+    operation: Collective,
+    bytes: f64,
+) -> Option<Cost> {
+    if cluster.chip.vendor != "NVIDIA" {
+        return cost(fabric, span, operation, bytes, &PLAIN);
+    }
+    span.outermost()?;
+    Algorithm::legal(operation)
+        .iter()
+        .filter(|a| **a != Algorithm::Hierarchical)
+        .filter_map(|&a| price(fabric, span, operation, a, bytes, &PLAIN))
+        .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
 }
 
 /// The measured time inside the innermost level.
@@ -87,22 +118,18 @@ fn curve(
     operation: Collective,
     bytes: f64,
 ) -> Option<LibraryCost> {
-    let curve = calibration.curves.iter().find(|c| c.operation == operation)?;
     if members < 2 {
         return None;
     }
-    let near = curve.nearest(members);
     let slower = calibration.peaks.link / cluster.levels.first()?.bandwidth.value;
-    let seconds = curve.seconds(near, bytes, slower);
-    if near == members {
-        return Some(LibraryCost { seconds, basis: Basis::Measured });
-    }
-    let formula = |n| {
+    let formula = |n, bytes| {
         let span = fabric.span(1, n);
-        cost(fabric, &span, operation, bytes, &PLAIN).map(|c| c.seconds)
+        chosen(cluster, fabric, &span, operation, bytes).map(|c| c.seconds)
     };
-    let seconds = seconds * formula(members)? / formula(near)?;
-    Some(LibraryCost { seconds, basis: Basis::Scaled })
+    let curves = &calibration.curves;
+    let (seconds, exact) = measured(curves, operation, members, bytes, slower, &formula)?;
+    let basis = if exact { Basis::Measured } else { Basis::Scaled };
+    Some(LibraryCost { seconds, basis })
 }
 
 /// Time of the busiest level above the innermost. Seconds.

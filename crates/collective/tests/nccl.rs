@@ -15,6 +15,7 @@ struct Row {
     chip: &'static str,
     size: f64,
     error: f64,
+    basis: &'static str,
     /// Whether the calibration was made from the very table that the row is from.
     calibrated: bool,
     left_out: Option<&'static str>,
@@ -83,7 +84,9 @@ fn rows() -> Vec<Row> {
             chip,
             size,
             error: found.seconds / measured - 1.0,
-            calibrated: get("source_title").contains("aiconfigurator"),
+            basis: found.basis.word(),
+            calibrated: get("source_title").contains("aiconfigurator")
+                || get("network") == "NVL72 only",
             left_out: left_out(&get),
         });
     }
@@ -102,12 +105,13 @@ fn nccl_tests_curves_are_met() {
     let mut groups: BTreeMap<(&str, bool, bool), Vec<f64>> = BTreeMap::new();
     for row in &rows {
         eprintln!(
-            "{:18} {:5} {:12.0} {:+7.1} % {} {}",
+            "{:18} {:5} {:12.0} {:+7.1} % {} by {} {}",
             row.id,
             row.chip,
             row.size,
             row.error * 100.0,
             if row.calibrated { "calibrated" } else { "blind" },
+            row.basis,
             row.left_out.unwrap_or_default()
         );
         if row.left_out.is_none() {

@@ -214,21 +214,16 @@ impl<'a> Placed<'a> {
             return None;
         }
         let calibration = &self.machine.calibration;
-        let curve = calibration.curves.iter().find(|c| c.operation == operation)?;
-        let members = span.size();
-        let near = curve.nearest(members);
         // The curve's links against this machine's: what of the level's bandwidth is known to be
         // uncertain moves the measured part too.
         let level = self.machine.cluster.levels.first()?;
-        let seconds = curve.seconds(near, bytes, calibration.peaks.link / level.bandwidth.value);
-        if near == members {
-            return Some(seconds);
-        }
-        let formula = |n| {
+        let slower = calibration.peaks.link / level.bandwidth.value;
+        let formula = |n, bytes| {
             let span = self.fabric.span(1, n);
             self.computed(&span, operation, bytes, copies)
         };
-        Some(seconds * formula(members)? / formula(near)?)
+        let curves = &calibration.curves;
+        collective::measured(curves, operation, span.size(), bytes, slower, &formula).map(|m| m.0)
     }
 
     fn copies(&self, axis: Axis, span: &Span) -> [f64; MAX_LEVELS] {

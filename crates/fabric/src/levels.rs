@@ -21,6 +21,8 @@ pub struct Channel {
     pub latency_s: f64,
     /// Whether switches reduce in flight.
     pub reduces: bool,
+    /// Channels of that reduction inside one instance and beyond it; 0 if not known.
+    pub reduction_channels: [u64; 2],
 }
 
 /// A cluster's levels as one job sees them.
@@ -61,6 +63,7 @@ impl Fabric {
                         / level.oversubscription.value,
                     latency_s: level.latency.value,
                     reduces: level.in_network_reduction,
+                    reduction_channels: level.reduction_channels,
                 };
                 (below, size_below) = (held, level.size);
                 channel

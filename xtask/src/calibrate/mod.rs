@@ -68,7 +68,26 @@ fn chip(folder: &Path, spec: &Spec) -> Result<String> {
     let subject = Subject { machine: spec.machine(), base: None };
     let fits = calibrate(&tables, &subject).map_err(|d| anyhow!("{d:?}"))?;
     print(spec.id, &fits);
-    Ok(document(spec, &Known::of(spec, &fits), &fits).text(&fits))
+    let mut text = document(spec, &Known::of(spec, &fits), &fits).text(&fits);
+    if spec.id == "gb200" {
+        collective(&mut text, &rack()?, "COREWEAVE");
+    }
+    Ok(text)
+}
+
+/// All-reduce over a whole NVL72, which the tables of single hosts do not hold.
+fn rack() -> Result<Measured> {
+    let path = Path::new("catalog/measurements/collectives/nccl.csv");
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let table = Table::csv("nccl.csv", &text).map_err(|d| anyhow!("{}", d.message))?;
+    let column = |name| table.word(name).map_err(|d| anyhow!("{}", d.message));
+    let (network, time) = (column("network")?, column("time_us")?);
+    let bytes = table.number("msg_bytes").map_err(|d| anyhow!("{}", d.message))?;
+    let mut times = std::collections::BTreeMap::new();
+    for i in (0..table.rows).filter(|i| network[*i] == "NVL72 only") {
+        times.insert(bytes[i] as u64, time[i].parse()?);
+    }
+    Ok(Measured { operation: "all-reduce", times_us: [(72, times)].into() })
 }
 
 fn simumax(folder: &Path, spec: &Spec, base: &kernel::Calibration) -> Result<String> {
