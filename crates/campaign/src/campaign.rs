@@ -1,5 +1,6 @@
 //! A scenario with its steps rehearsed, ready to be sampled.
 
+use crate::account::Cause;
 use crate::assumptions::{Assumptions, Place};
 use crate::checkpoint::{bytes, bytes_per_chip, daly_s};
 use crate::counts::Counts;
@@ -7,6 +8,7 @@ use crate::money::{Bill, Prices, Used};
 use crate::run::{Checkpoints, NS, Process, Recovery, Run, Segment, Strike, nanoseconds, share};
 use crate::simulate::Outcome;
 use crate::strikes::mean_ns;
+use crate::work::{Stretch, stretches, trained};
 use catalog::{Component, Economics, Operations, Reliability};
 use diagnostic::{Diagnostic, Diagnostics};
 use engine::{Driver, Rehearsal};
@@ -25,7 +27,7 @@ pub struct Stage {
     /// Model FLOPs of a token (causal attention, no recomputation).
     pub flops_per_token: f64,
     /// Its share of the run's tokens.
-    share: Place,
+    pub(crate) share: Place,
 }
 
 /// A part of the first stage at a smaller batch.
@@ -66,6 +68,8 @@ pub struct Campaign {
     pub checkpoint_bytes: (f64, f64),
     /// Rate at which one chip reaches beyond its pod. Bytes/s.
     scale_out: f64,
+    /// Wall clock after which playing stops; `None` plays to the end of the run. Seconds.
+    pub window_s: Option<f64>,
     interval_s: Option<f64>,
     degraded: bool,
     spare_hosts: Option<u64>,
@@ -147,6 +151,7 @@ impl Campaign {
             checkpoint: scenario.campaign.checkpoint,
             checkpoint_bytes: (whole, fullest),
             scale_out: scenario.cluster.levels.last().map_or(0.0, |l| l.bandwidth.value),
+            window_s: scenario.campaign.window_s,
             interval_s: scenario.campaign.interval_s,
             degraded: scenario.campaign.degraded,
             spare_hosts: scenario.campaign.spare_hosts,
@@ -167,7 +172,7 @@ impl Campaign {
 
     /// The same campaign with every figure chosen.
     pub fn run(&self, choice: &[f64]) -> Run {
-        let segments = self.segments(choice);
+        let segments: Vec<Segment> = self.stretches(choice).iter().map(|s| s.segment).collect();
         let work: u64 = segments.iter().map(|s| s.work_ns).sum();
         let processes = self.processes(choice);
         let stops: f64 = processes
@@ -199,7 +204,11 @@ impl Campaign {
             degraded: self.degraded,
             evaluation_every_ns: evaluation.0,
             evaluation_ns: evaluation.1,
-            limit_ns: work.saturating_mul(20).saturating_add(nanoseconds(31_536_000.0)),
+            // Longer is never: it fails faster than it recovers.
+            limit_ns: self.window_s.map_or_else(
+                || work.saturating_mul(20).saturating_add(nanoseconds(31_536_000.0)),
+                nanoseconds,
+            ),
         }
     }
 
@@ -209,28 +218,9 @@ impl Campaign {
         self.spare_hosts.unwrap_or_else(|| (share * self.counts.hosts).ceil() as u64)
     }
 
-    fn segments(&self, choice: &[f64]) -> Vec<Segment> {
-        let tokens = self.places.tokens.of(choice);
-        let factor = self.places.step.of(choice) * NS;
-        let sum: f64 = self.stages.iter().map(|s| s.share.of(choice)).sum();
-        let mut segments = Vec::new();
-        let mut done = 0.0;
-        for (index, stage) in self.stages.iter().enumerate() {
-            let end = done + tokens * stage.share.of(choice) / sum;
-            for part in self.ramp.iter().filter(|_| index == 0) {
-                let until = part.until_tokens.min(end);
-                let held = (until - done).max(0.0);
-                let full = held / stage.batch_tokens * stage.step_s;
-                let wall = held / part.batch_tokens * part.step_s;
-                // A smaller batch that is faster per token would be the better full batch.
-                let extra = if full > 0.0 { (wall / full - 1.0).max(0.0) } else { 0.0 };
-                push(&mut segments, full * factor, share(extra));
-                done = done.max(until);
-            }
-            push(&mut segments, (end - done) / stage.batch_tokens * stage.step_s * factor, 0);
-            done = end;
-        }
-        segments
+    fn stretches(&self, choice: &[f64]) -> Vec<Stretch> {
+        let factor = self.places.step.of(choice);
+        stretches(&self.stages, &self.ramp, choice, self.tokens(choice), factor)
     }
 
     fn processes(&self, choice: &[f64]) -> Vec<Process> {
@@ -306,12 +296,17 @@ impl Campaign {
         self.places.tokens.of(choice)
     }
 
-    /// Model FLOPs of the run.
-    pub fn flops(&self, choice: &[f64]) -> f64 {
-        let sum: f64 = self.stages.iter().map(|s| s.share.of(choice)).sum();
-        let per_token: f64 =
-            self.stages.iter().map(|s| s.flops_per_token * s.share.of(choice) / sum).sum();
-        per_token * self.tokens(choice)
+    /// Tokens trained and model FLOPs of them in a played run.
+    pub fn trained(&self, choice: &[f64], outcome: &Outcome) -> (f64, f64) {
+        trained(&self.stretches(choice), outcome.account.of(Cause::Useful))
+    }
+
+    /// Mean time between failures of the whole job. Seconds; infinite if nothing fails.
+    ///
+    /// One over the sum of the processes' rates: failures of parts are independent.
+    pub fn between_failures_s(&self, choice: &[f64]) -> f64 {
+        let failures = self.processes(choice).into_iter().filter(|p| p.component.is_some());
+        1.0 / failures.map(|p| NS / p.mean_ns).sum::<f64>()
     }
 
     /// What a played run used; energy is absent without the powers.
@@ -323,7 +318,7 @@ impl Campaign {
         let spares = self.spare_hosts(choice) as f64 * self.counts.chips_per_host;
         let chips = self.counts.chips + spares;
         let wall_s = outcome.account.total() as f64 / NS;
-        let busy_ns: u64 = crate::Cause::ALL
+        let busy_ns: u64 = Cause::ALL
             .iter()
             .filter(|cause| cause.computes())
             .map(|cause| outcome.account.of(*cause))
@@ -446,12 +441,6 @@ impl Places {
             idle_power,
             prices,
         })
-    }
-}
-
-fn push(segments: &mut Vec<Segment>, work_ns: f64, ramp: u64) {
-    if work_ns >= 1.0 {
-        segments.push(Segment { work_ns: work_ns as u64, ramp });
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::campaign::Campaign;
 use crate::planning::{Planned, planned};
 use crate::prepare::{Asked, prepare};
-use crate::sample::{Sample, sample};
+use crate::sample::{Sample, endless, sample};
 use crate::summary::{Summary, quantile, summarize};
 use catalog::{Chip, Cluster, Dtype};
 use diagnostic::{Diagnostic, Diagnostics};
@@ -70,9 +70,8 @@ pub fn contend(name: &str, scenario: &Scenario, terms: Terms) -> Result<Contende
     let campaign = prepare(&scenario, &rehearsal, terms.asked)?;
     let samples: Vec<Sample> =
         (0..terms.samples).map(|index| sample(&campaign, terms.seed, index)).collect();
-    if samples.iter().any(|s| !s.finished) {
-        let message = format!("runs of `{name}` never come to their end");
-        return Err(Diagnostic::error("campaign::endless", message).into());
+    if let Some(problem) = endless(&campaign, &samples) {
+        return Err(problem.into());
     }
     let summary = summarize(&campaign, &samples);
     let listed = catalog::cluster(&scenario.cluster.id);

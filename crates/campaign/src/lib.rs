@@ -20,6 +20,7 @@ mod sensitivity;
 mod simulate;
 mod strikes;
 mod summary;
+mod work;
 
 pub use account::{Account, Cause};
 pub use assumptions::{Assumptions, Place};
@@ -31,7 +32,7 @@ pub use money::{Bill, Prices, Used, recovery};
 pub use planning::{GUARD, Planned, planned};
 pub use prepare::{Asked, prepare};
 pub use run::{Checkpoints, NS, Process, Recovery, Run, Segment, Strike, nanoseconds, share};
-pub use sample::{Sample, played, sample};
+pub use sample::{CUT, Sample, endless, played, sample};
 pub use sensitivity::{Answer, Bar, CHANCES, Held, Medians, Region, holds, tornado, widest};
 pub use simulate::{Outcome, simulate};
 pub use strikes::{Strikes, mean_ns};

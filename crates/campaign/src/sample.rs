@@ -6,6 +6,7 @@ use crate::money::Bill;
 use crate::run::NS;
 use crate::simulate::simulate;
 use crate::strikes::Strikes;
+use diagnostic::Diagnostic;
 
 /// One sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,13 +15,13 @@ pub struct Sample {
     pub account: Account,
     /// Strikes by process.
     pub strikes: Vec<u64>,
-    /// Whether the run came to its end.
+    /// Whether all of the run's work was done.
     pub finished: bool,
     /// Tokens trained.
     pub tokens: f64,
     /// Model FLOPs of them.
     pub flops: f64,
-    /// Chips with the spares.
+    /// Chips, with the spares.
     pub chips: f64,
     /// Joules; NaN without the powers.
     pub energy_j: f64,
@@ -55,14 +56,35 @@ pub fn played(campaign: &Campaign, choice: &[f64], seed: u64, index: u64) -> Sam
     let outcome = simulate(&run, Strikes::random(&run, seed, index));
     let used = campaign.used(choice, &outcome);
     let bill = campaign.bill(choice, &used);
+    let (tokens, flops) = campaign.trained(choice, &outcome);
     Sample {
         account: outcome.account,
         strikes: outcome.strikes,
         finished: outcome.finished,
-        tokens: campaign.tokens(choice),
-        flops: campaign.flops(choice),
+        tokens,
+        flops,
         chips: used.chips,
         energy_j: used.energy_j,
         bill,
     }
+}
+
+/// Largest share of samples that may never end: 95th percentiles are then still of runs that do.
+pub const CUT: f64 = 0.05;
+
+/// Why `samples` answer nothing: more than [`CUT`] of them were cut off, failing faster than they
+/// recover. In a window every sample answers.
+pub fn endless(campaign: &Campaign, samples: &[Sample]) -> Option<Diagnostic> {
+    let unfinished = samples.iter().filter(|s| !s.finished).count();
+    if campaign.window_s.is_some() || unfinished as f64 <= CUT * samples.len() as f64 {
+        return None;
+    }
+    let message = format!(
+        "{unfinished} of {} runs of `{}` never come to their end",
+        samples.len(),
+        campaign.name
+    );
+    let hint = "they fail faster than they recover: check the rates, the restart and the spares, or ask \
+                for a window: `--set campaign.window=\"54 day\"`";
+    Some(Diagnostic::error("campaign::endless", message).hint(hint))
 }

@@ -25,7 +25,7 @@ pub struct Spread {
 pub struct Summary {
     /// How many.
     pub samples: usize,
-    /// How many came to their end.
+    /// How many did all of the run's work.
     pub finished: usize,
     /// Wall clock. Days.
     pub days: Spread,
@@ -35,9 +35,11 @@ pub struct Summary {
     pub causes: Vec<(Cause, Spread)>,
     /// Interruptions by process.
     pub strikes: Vec<(String, Spread)>,
+    /// Tokens trained.
+    pub tokens: Spread,
     /// Interruptions that were failures.
     pub failures: Spread,
-    /// Chip-hours, with the spares.
+    /// Chip-hours of the job as papers print them: spares wait beside it and are in the bill alone.
     pub chip_hours: Spread,
     /// Joules.
     pub energy_j: Option<Spread>,
@@ -89,8 +91,9 @@ pub fn summarize(campaign: &Campaign, samples: &[Sample]) -> Summary {
         goodput: of(&Sample::goodput),
         causes,
         strikes,
+        tokens: of(&|s| s.tokens),
         failures,
-        chip_hours: of(&|s| s.chips * s.days() * 24.0),
+        chip_hours: of(&|s| campaign.counts.chips * s.days() * 24.0),
         energy_j: (energetic && !samples.is_empty()).then(|| of(&|s| s.energy_j)),
         money: money(samples),
     }

@@ -112,7 +112,7 @@ fn format_seconds_long(seconds: f64) -> String {
 /// The answer for people.
 pub fn campaign_text(answer: &CampaignAnswer<'_>) -> String {
     let mut out = head(answer);
-    out.push_str(&headline(answer.summary));
+    out.push_str(&headline(answer));
     out.push_str(&where_time_went(answer.summary));
     out.push_str(&interruptions(answer.summary));
     out.push_str(&money(answer.summary));
@@ -133,7 +133,7 @@ fn head(answer: &CampaignAnswer<'_>) -> String {
         campaign.economics.as_ref().map_or_else(String::new, |e| format!(", prices: {}", e.name));
     format!(
         "{}\n  {} chips, {:.0} hosts, {:.0} cables, {:.0} optical modules, {:.0} switches, {} spare \
-         hosts\n  rates: {}{prices}\n  a checkpoint of {} every {} ({}, stalls {}, durable after {})\n",
+         hosts\n  rates: {}, a failure every {}{prices}\n  a checkpoint of {} every {} ({}, stalls {}, durable after {})\n",
         campaign.name,
         campaign.ranks,
         c.hosts,
@@ -142,6 +142,7 @@ fn head(answer: &CampaignAnswer<'_>) -> String {
         c.switches,
         run.spare_hosts,
         campaign.reliability.name,
+        format_seconds_long(campaign.between_failures_s(&campaign.assumptions.central())),
         format_quantity(campaign.checkpoint_bytes.0, Unit::Byte),
         seconds(run.checkpoints.interval_ns),
         campaign.checkpoint.word(),
@@ -162,9 +163,14 @@ fn line(name: &str, spread: &Spread, shown: impl Fn(f64) -> String) -> Vec<Strin
 
 const HEAD: [&str; 5] = ["", "p5", "p50", "p95", "of it ignorance"];
 
-fn headline(summary: &Summary) -> String {
+fn headline(answer: &CampaignAnswer<'_>) -> String {
+    let summary = answer.summary;
     let mut rows = vec![row(HEAD)];
-    rows.push(line("days", &summary.days, days));
+    if answer.campaign.window_s.is_some() {
+        rows.push(line("tokens", &summary.tokens, |v| format_quantity(v, Unit::Token)));
+    } else {
+        rows.push(line("days", &summary.days, days));
+    }
     rows.push(line("goodput", &summary.goodput, per_cent));
     rows.push(line("failures", &summary.failures, |v| format!("{v:.0}")));
     rows.push(line("chip-hours", &summary.chip_hours, |v| format!("{:.3} M", v / 1e6)));
@@ -175,11 +181,34 @@ fn headline(summary: &Summary) -> String {
         rows.push(line("rented", &money.rental, usd));
         rows.push(line("owned", &money.owning, usd));
     }
+    let of = answer.campaign.window_s.map_or_else(
+        || "The run".to_owned(),
+        |s| format!("The first {} days of the run", days(s / 86_400.0)),
+    );
     format!(
-        "\nThe run, {} samples of chance and of every uncertain figure\n{}",
+        "\n{of}, {} samples of chance and of every uncertain figure\n{}{}",
         summary.samples,
-        aligned(&rows, 1)
+        aligned(&rows, 1),
+        unfinished(answer).map_or_else(String::new, |words| format!("  {words}\n"))
     )
+}
+
+/// What to say of samples that did not do all of the work.
+pub(crate) fn unfinished(answer: &CampaignAnswer<'_>) -> Option<String> {
+    let summary = answer.summary;
+    let short = summary.samples - summary.finished;
+    if short == 0 {
+        return None;
+    }
+    let share = per_cent(short as f64 / summary.samples as f64);
+    Some(if answer.campaign.window_s.is_some() {
+        format!("{share} of the runs are not done by then")
+    } else {
+        format!(
+            "{share} of the runs never end, failing faster than they recover: they count as the longest, \
+             and means are too low"
+        )
+    })
 }
 
 fn where_time_went(summary: &Summary) -> String {
@@ -240,6 +269,9 @@ fn tornado(
     name: &str,
     shown: fn(f64) -> String,
 ) -> String {
+    if answer.bars.iter().all(|bar| bar.swing(of) <= 0.0) {
+        return String::new();
+    }
     let mut rows = vec![row(["figure", "value", "at its low end", "at its high end", "origin"])];
     for bar in widest(answer.bars, of).into_iter().take(SHOWN) {
         rows.push(vec![

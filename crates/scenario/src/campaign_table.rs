@@ -63,6 +63,8 @@ pub struct Campaign {
     pub ramp: Vec<Ramp>,
     /// Pauses for evaluation.
     pub evaluation: Option<Evaluation>,
+    /// Wall clock after which playing stops, done or not; else the run is played to its end. Seconds.
+    pub window_s: Option<f64>,
 }
 
 impl Default for Campaign {
@@ -77,6 +79,7 @@ impl Default for Campaign {
             spare_hosts: None,
             ramp: Vec::new(),
             evaluation: None,
+            window_s: None,
         }
     }
 }
@@ -108,6 +111,9 @@ pub(crate) fn campaign(root: &mut Table<'_>, read_file: &ReadFile<'_>) -> Option
     });
     let evaluation =
         optional(&mut table, "evaluation", |table| table.take_table("evaluation").and_then(pause));
+    let window_s = optional(&mut table, "window", |table| {
+        table.take_quantity("window", Unit::Second, &POSITIVE)
+    });
     table.finish();
     Some(Campaign {
         reliability: reliability?,
@@ -118,6 +124,7 @@ pub(crate) fn campaign(root: &mut Table<'_>, read_file: &ReadFile<'_>) -> Option
         spare_hosts: spare_hosts?,
         ramp: ramp?.unwrap_or_default(),
         evaluation: evaluation?,
+        window_s: window_s?,
     })
 }
 

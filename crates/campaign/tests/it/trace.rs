@@ -191,3 +191,13 @@ fn smaller_batches_and_evaluations_have_their_causes() {
     assert_eq!(outcome.account.of(Cause::Evaluation), 39 * SECOND);
     assert_eq!(outcome.account.total(), (1_000 + 100 + 50 + 39) * SECOND);
 }
+
+#[test]
+fn a_window_cuts_the_run_where_it_ends() {
+    let outcome = at(&Run { limit_ns: 250 * SECOND, ..plain() }, &[(50, 0)]);
+    // Down from 50 s to 92 s; then 100 s, a checkpoint of 10 s, and 48 s.
+    assert!(!outcome.finished);
+    assert_eq!(outcome.account.total(), 250 * SECOND);
+    assert_eq!(outcome.account.of(Cause::Useful), 148 * SECOND);
+    assert_eq!(outcome.account.of(Cause::Lost), 50 * SECOND);
+}

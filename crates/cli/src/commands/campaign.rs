@@ -4,7 +4,7 @@ use crate::args::PageFormat;
 use crate::commands::{Answer, json, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use crate::samples::{Wanted, drawn};
-use campaign::{Asked, Bar, Campaign, Held, Sample, holds, prepare, summarize, tornado};
+use campaign::{Asked, Bar, Campaign, Held, Sample, endless, holds, prepare, summarize, tornado};
 use clap::{Args, ValueEnum};
 use diagnostic::Diagnostic;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -92,9 +92,8 @@ pub fn campaign(args: &CampaignArgs) -> Answer {
         let hash = xxh3_64(format!("{stamp:?} {asked:?}").as_bytes());
         drawn(&Wanted { campaign: &campaign, seed: args.playing.seed, count, keep, hash }, &bar)
     })??;
-    let unfinished = samples.iter().filter(|s| !s.finished).count();
-    if unfinished > 0 {
-        return Err(never_ends(unfinished, samples.len()).into());
+    if let Some(problem) = endless(&campaign, &samples) {
+        return Err(problem.into());
     }
     let summary = summarize(&campaign, &samples);
     let (medians, bars) = tornado(&campaign, args.playing.seed);
@@ -174,13 +173,6 @@ fn end(text: &str) -> Option<(f64, bool)> {
     };
     let value = digits.parse::<f64>().ok()? * scale;
     (value.is_finite() && value >= 0.0).then_some((value, days))
-}
-
-fn never_ends(unfinished: usize, samples: usize) -> Diagnostic {
-    let message = format!("{unfinished} of {samples} runs never come to their end");
-    Diagnostic::error("campaign::endless", message).hint(
-        "they fail faster than they recover: check the rates, the restart and the checkpoints",
-    )
 }
 
 /// Runs `work` on as many threads as asked.

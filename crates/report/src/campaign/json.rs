@@ -33,6 +33,8 @@ pub fn campaign_json(stamp: &Stamp, answer: &CampaignAnswer<'_>) -> Value {
             "persist_ns": run.checkpoints.persist_ns,
         },
         "ideal_days": ideal_days(campaign),
+        "window_days": campaign.window_s.map(|s| s / 86_400.0),
+        "between_failures_s": campaign.between_failures_s(&campaign.assumptions.central()),
         "central": { "days": answer.medians.days, "rental_usd": money_or_null(answer.medians.rental),
             "owning_usd": money_or_null(answer.medians.owning) },
     });
@@ -78,8 +80,10 @@ pub(crate) fn summary(s: &Summary) -> Value {
     });
     json!({
         "samples": s.samples,
+        "finished": s.finished,
         "days": spread(&s.days),
         "goodput_ratio": spread(&s.goodput),
+        "tokens": spread(&s.tokens),
         "failures": spread(&s.failures),
         "chip_hours": spread(&s.chip_hours),
         "energy_j": s.energy_j.as_ref().map(spread),

@@ -1,7 +1,8 @@
 //! A campaign as one HTML file: the answer first, then what would change it.
 
 use super::{
-    CampaignAnswer, SHOWN, claim_words, days, energy, per_cent, region_words, shown_figure, usd,
+    CampaignAnswer, SHOWN, claim_words, days, energy, per_cent, region_words, shown_figure,
+    unfinished, usd,
 };
 use crate::page::pictures::{Swing, histogram, tornado};
 use crate::page::{Fact, Html, Page, Row, Rows, Scale, Table, data, text};
@@ -19,7 +20,7 @@ pub fn campaign_page(json: &Value, answer: &CampaignAnswer<'_>) -> String {
         campaign.ranks
     );
     let mut page = Page::new(&campaign.name, &subtitle);
-    page.facts(&facts(answer.summary));
+    page.facts(&facts(answer));
     page.say(&conclusion(answer));
     for held in answer.held {
         claim(&mut page, held);
@@ -39,9 +40,13 @@ fn fact(name: &str, spread: &Spread, shown: impl Fn(f64) -> String) -> Fact {
     Fact::new(name, data(spread.p50, &shown(spread.p50)), &range)
 }
 
-fn facts(summary: &Summary) -> Vec<Fact> {
+fn facts(answer: &CampaignAnswer<'_>) -> Vec<Fact> {
+    let summary = answer.summary;
     let mut facts = vec![
-        fact("days", &summary.days, days),
+        match answer.campaign.window_s {
+            Some(_) => fact("tokens", &summary.tokens, |v| format_quantity(v, Unit::Token)),
+            None => fact("days", &summary.days, days),
+        },
         fact("goodput", &summary.goodput, per_cent),
         fact("failures", &summary.failures, |v| format!("{v:.0}")),
     ];
@@ -58,11 +63,16 @@ fn conclusion(answer: &CampaignAnswer<'_>) -> String {
     let first = |of: Answer| widest(answer.bars, of).first().map(|b| b.path.clone());
     let moved = first(Answer::Days)
         .map_or_else(String::new, |path| format!(" What moves the days most is {path}."));
+    let cut = unfinished(answer).map_or_else(String::new, |words| format!(" {words}."));
+    let (of, spread) = match answer.campaign.window_s {
+        Some(s) => (format!("failures in {} days", days(s / 86_400.0)), &summary.failures),
+        None => ("days".to_owned(), &summary.days),
+    };
     format!(
         "Middle values, with the range that holds nine of ten of {} played runs. {:.0} % of the \
-         spread in days is ignorance of the figures below; the rest is chance.{moved}",
+         spread in {of} is ignorance of the figures below; the rest is chance.{moved}{cut}",
         summary.samples,
-        100.0 * summary.days.ignorance
+        100.0 * spread.ignorance
     )
 }
 
@@ -119,9 +129,11 @@ fn fifths(page: &mut Page, held: &Held) {
 
 fn distribution(page: &mut Page, answer: &CampaignAnswer<'_>) {
     page.section("How sure it is");
-    let values: Vec<f64> = answer.samples.iter().map(campaign::Sample::days).collect();
-    let picture = histogram("days of the played runs", &values, 30, days, "days");
-    page.figure(&picture.draw(), "Days of the played runs.");
+    if answer.campaign.window_s.is_none() {
+        let values: Vec<f64> = answer.samples.iter().map(campaign::Sample::days).collect();
+        let picture = histogram("days of the played runs", &values, 30, days, "days");
+        page.figure(&picture.draw(), "Days of the played runs.");
+    }
     if answer.summary.money.is_some() {
         let values: Vec<f64> = answer.samples.iter().map(|s| Answer::Owning.of(s)).collect();
         let picture = histogram("cost of owning", &values, 30, usd, "owned");
@@ -214,7 +226,9 @@ fn what_moves(page: &mut Page, answer: &CampaignAnswer<'_>) {
             "Each figure at the ends of its range, the others at their values.",
         );
     };
-    draw(Answer::Days, "Days", days);
+    if answer.campaign.window_s.is_none() {
+        draw(Answer::Days, "Days", days);
+    }
     if answer.summary.money.is_some() {
         draw(Answer::Rental, "Rented", usd);
         draw(Answer::Owning, "Owned", usd);
@@ -229,7 +243,7 @@ fn operation(page: &mut Page, answer: &CampaignAnswer<'_>) {
     let c = &campaign.counts;
     page.say(&format!(
         "{} chips in {:.0} hosts with {} spare, {:.0} cables, {:.0} optical modules, {:.0} switches \
-         (counted from the topology). Failure rates: {}. A checkpoint of {} every {}, {}: it stalls \
+         (counted from the topology). Failure rates: {}: one every {}. A checkpoint of {} every {}, {}: it stalls \
          the job for {} and is durable {} later.",
         campaign.ranks,
         c.hosts,
@@ -238,6 +252,7 @@ fn operation(page: &mut Page, answer: &CampaignAnswer<'_>) {
         c.optics,
         c.switches,
         campaign.reliability.name,
+        super::format_seconds_long(campaign.between_failures_s(&campaign.assumptions.central())),
         format_quantity(campaign.checkpoint_bytes.0, Unit::Byte),
         seconds(run.checkpoints.interval_ns),
         campaign.checkpoint.word(),
