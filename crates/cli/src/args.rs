@@ -23,7 +23,7 @@ pub enum Command {
     /// Collectives on a pod or an ad-hoc network; what a topology is like
     Fabric(crate::commands::fabric::Fabric),
     /// The best plan for a scenario, why, and the questions about plans
-    Plan(PlanQuestion),
+    Plan(Box<PlanQuestion>),
     /// The whole run: days, failures, energy and money as distributions
     Campaign(crate::commands::campaign::CampaignArgs),
     /// A calibration from measured kernels and collectives, with the fit's own error
@@ -55,8 +55,8 @@ pub enum PlanCommand {
     Import(Import),
     /// The best plans of many scenarios, whole or in parts that run anywhere
     Study(crate::commands::study::Study),
-    /// Joins the parts of a study
-    Merge(crate::commands::study::Merge),
+    /// Joins the parts of a study, or of one scenario's search
+    Merge(crate::commands::merge::Merge),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

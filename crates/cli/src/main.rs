@@ -25,6 +25,7 @@ fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    whole_file::answer_signals();
     let result = match arguments.command {
         None => commands::rehearse(&args::Rehearse::default_scenario()),
         Some(Command::Rehearse(a)) => commands::rehearse(&a),
@@ -37,7 +38,7 @@ fn run() -> ExitCode {
             Some(PlanCommand::Launch(a)) => commands::launch::launch(&a),
             Some(PlanCommand::Import(a)) => commands::launch::import(&a),
             Some(PlanCommand::Study(a)) => commands::study::study(&a),
-            Some(PlanCommand::Merge(a)) => commands::study::merge(&a),
+            Some(PlanCommand::Merge(a)) => commands::merge::merge(&a),
         },
         Some(Command::Campaign(a)) => commands::campaign::campaign(&a),
         Some(Command::Compare(a)) => commands::compare::compare(&a),

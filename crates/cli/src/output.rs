@@ -31,21 +31,13 @@ impl From<Diagnostic> for Failure {
 /// The answer as it is, or written to `file` with a note that it was.
 pub fn deliver(done: Done, file: Option<&str>) -> Result<Done, Failure> {
     let Some(file) = file else { return Ok(done) };
-    write_file(file, done.text.as_bytes())?;
+    crate::whole_file::write_file(file, done.text.as_bytes())?;
     Ok(Done { text: String::new(), notes: format!("{}wrote `{file}`\n", done.notes), ..done })
 }
 
 /// Whether a file's name ends in `.ending`, in whatever case.
 pub fn ends_in(file: &str, ending: &str) -> bool {
     std::path::Path::new(file).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
-}
-
-/// Writes a whole file.
-pub fn write_file(file: &str, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(file, bytes).map_err(|e| {
-        let problem = Diagnostic::error("cli::write", format!("cannot write `{file}`: {e}"));
-        problem.hint("the folder must exist and be writable").into()
-    })
 }
 
 /// Prints an answer; a reader who has gone is no error.

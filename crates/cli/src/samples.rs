@@ -113,9 +113,7 @@ impl Log {
             let message = format!("cannot write `{}`: {e}", self.file);
             Failure::from(Diagnostic::error("cli::write", message))
         })?;
-        let whole = format!("{}.whole", self.file);
-        crate::output::write_file(&whole, &bytes)?;
-        fs::rename(&whole, &self.file).map_err(|e| cannot_write(&self.file, &e))?;
+        crate::whole_file::write_file(&self.file, &bytes)?;
         // Only a tidy folder depends on it.
         let _ = fs::remove_file(&self.partial);
         Ok(())

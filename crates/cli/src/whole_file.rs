@@ -1,62 +1,143 @@
 //! Files that are there whole or not at all: written beside their place and moved there at the end.
+//! Every file the program writes comes through here, but for a campaign's log of samples, which is
+//! made to be gone on with.
 
 use crate::output::Failure;
 use diagnostic::Diagnostic;
 use std::fs::{self, File};
-use std::io::{BufWriter, Error, Write};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufWriter, Error, IntoInnerError, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tempfile::NamedTempFile;
 
-/// A file under way. Dropped before [`WholeFile::keep`], it leaves nothing; a kill leaves at most
-/// `FILE.partial`, never `FILE`.
+/// A file under way. Dropped before [`WholeFile::keep`], it leaves nothing; what ends the program
+/// without asking leaves at most `FILE.xxxxxx.partial`, never a part of `FILE`.
 pub struct WholeFile {
     file: String,
-    partial: String,
-    open: Option<BufWriter<File>>,
+    place: PathBuf,
+    out: Out,
+}
+
+enum Out {
+    /// What is to be moved.
+    Beside(BufWriter<NamedTempFile>),
+    /// A device or a pipe, which nothing may replace.
+    Straight(BufWriter<File>),
+}
+
+/// Files under way, as asked for and as they lie beside it. Who holds it is not interrupted.
+static UNDER_WAY: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
+
+fn under_way() -> MutexGuard<'static, Vec<(String, PathBuf)>> {
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl WholeFile {
-    /// Begins the file.
+    /// Begins the file. Two programs that write one file do not disturb each other: the last to end
+    /// has its place.
+    ///
+    /// # Errors
+    /// A folder that is not there or not writable; a name that is a folder's.
     pub fn begin(file: &str) -> Result<Self, Failure> {
-        let partial = format!("{file}.partial");
-        let open = File::create(&partial).map_err(|e| cannot_write(file, &e))?;
-        Ok(Self { file: file.to_owned(), partial, open: Some(BufWriter::new(open)) })
+        let begun = || -> Result<Self, Error> {
+            // A link stays one: what it points at is replaced.
+            let place = fs::canonicalize(file).unwrap_or_else(|_| PathBuf::from(file));
+            let out = match fs::metadata(&place) {
+                Ok(there) if !there.is_file() && !there.is_dir() => {
+                    Out::Straight(BufWriter::new(File::options().write(true).open(&place)?))
+                }
+                Ok(there) if there.is_dir() => return Err(Error::other("it is a folder")),
+                _ => Out::Beside(BufWriter::new(beside(file, &place)?)),
+            };
+            Ok(Self { file: file.to_owned(), place, out })
+        };
+        begun().map_err(|e| cannot_write(file, &e))
+    }
+
+    /// Its name as it was asked for.
+    pub fn name(&self) -> &str {
+        &self.file
     }
 
     /// Puts the file in its place.
-    pub fn keep(mut self) -> Result<(), Failure> {
-        self.flush().map_err(|e| cannot_write(&self.file, &e))?;
-        if let Some(open) = self.open.take() {
-            let synced = open
-                .into_inner()
-                .map_err(std::io::IntoInnerError::into_error)
-                .and_then(|f| f.sync_all());
-            let moved = synced.and_then(|()| fs::rename(&self.partial, &self.file));
-            if let Err(e) = moved {
-                let _ = fs::remove_file(&self.partial);
-                return Err(cannot_write(&self.file, &e));
+    ///
+    /// # Errors
+    /// What the system says; nothing is left behind then.
+    pub fn keep(self) -> Result<(), Failure> {
+        keep_all(vec![self])
+    }
+}
+
+/// Opens a file of a name of its own next to `place`, and notes that it is under way.
+fn beside(file: &str, place: &Path) -> Result<NamedTempFile, Error> {
+    let name = place.file_name().ok_or_else(|| Error::other("it names no file"))?;
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let prefix = format!("{}.", name.to_string_lossy());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".partial");
+    #[cfg(unix)]
+    {
+        // As any other new file; the user's mask is taken off.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut list = under_way();
+    let made = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
+    // Without the name of its own, which means nothing to anybody.
+    let made = made.map_err(|e| Error::from(e.kind()))?;
+    list.push((file.to_owned(), made.path().to_owned()));
+    Ok(made)
+}
+
+/// Puts several files in their places, in order: none before all are written whole.
+///
+/// # Errors
+/// As [`WholeFile::keep`].
+pub fn keep_all(files: Vec<WholeFile>) -> Result<(), Failure> {
+    let mut written = Vec::new();
+    for WholeFile { file, place, out } in files {
+        let cannot = |e: Error| cannot_write(&file, &e);
+        match out {
+            Out::Straight(mut out) => out.flush().map_err(cannot)?,
+            Out::Beside(out) => {
+                let made = out.into_inner().map_err(IntoInnerError::into_error);
+                let made = made.and_then(|made| made.as_file().sync_all().map(|()| made));
+                let made = made.map_err(cannot)?;
+                written.push((file, place, made));
             }
         }
-        Ok(())
     }
+    let mut list = under_way();
+    for (file, place, made) in written {
+        let path = made.path().to_owned();
+        made.persist(&place).map_err(|e| cannot_write(&file, &e.error))?;
+        list.retain(|(_, known)| *known != path);
+    }
+    Ok(())
+}
+
+/// Writes a whole file.
+///
+/// # Errors
+/// As [`WholeFile::begin`] and [`WholeFile::keep`].
+pub fn write_file(file: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = WholeFile::begin(file)?;
+    out.write_all(bytes).map_err(|e| cannot_write(file, &e))?;
+    out.keep()
 }
 
 impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        self.open.as_mut().map_or(Ok(bytes.len()), |open| open.write(bytes))
+        match &mut self.out {
+            Out::Beside(out) => out.write(bytes),
+            Out::Straight(out) => out.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.open.as_mut().map_or(Ok(()), Write::flush)
-    }
-}
-
-impl Drop for WholeFile {
-    fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            // What is buffered is of no use to anybody.
-            let (_, _) = open.into_parts();
-            let _ = fs::remove_file(&self.partial);
+        match &mut self.out {
+            Out::Beside(out) => out.flush(),
+            Out::Straight(out) => out.flush(),
         }
     }
 }
@@ -67,45 +148,103 @@ pub fn cannot_write(file: &str, error: &dyn std::fmt::Display) -> Failure {
     problem.hint("nothing is left behind; the folder must exist and have room").into()
 }
 
-/// Whether Ctrl-C was pressed since this was first asked; a second press ends the program.
-pub fn interrupted() -> bool {
-    static PRESSED: OnceLock<&'static AtomicBool> = OnceLock::new();
-    let pressed = PRESSED.get_or_init(|| {
-        let pressed: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-        // Without a handler Ctrl-C ends the program, which leaves no file either.
-        let _ = ctrlc::set_handler(move || {
-            if pressed.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
+/// From here on Ctrl-C and a polite kill end the program as they would have, after what is under way
+/// is taken away and that is said.
+pub fn answer_signals() {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        // Without it a signal ends the program as ever, and `.partial` files stay.
+        let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else {
+            return;
+        };
+        std::thread::spawn(move || {
+            for signal in signals.forever() {
+                // Never given back: nothing may be put in its place from here on.
+                let list = under_way();
+                take_away(&list);
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
         });
-        pressed
-    });
-    pressed.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(unix)]
+fn take_away(list: &[(String, PathBuf)]) {
+    use std::io::IsTerminal;
+    let mut problem = Diagnostic::error("cli::interrupted", "interrupted");
+    let mut names = Vec::new();
+    for (file, beside) in list {
+        // Gone already if its writer gave it up.
+        if fs::remove_file(beside).is_ok() {
+            names.push(format!("`{file}`"));
+        }
+    }
+    if !names.is_empty() {
+        problem.message = format!("interrupted: {} not written", names.join(", "));
+        problem = problem.hint("nothing is left of it; what was in its place before still is");
+    }
+    let mut talk = std::io::stderr().lock();
+    if talk.is_terminal() {
+        // Below a bar of progress.
+        let _ = writeln!(talk);
+    }
+    let _ = talk.write_all(report::render(&problem.into(), &|_| None).as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
-    use super::WholeFile;
+    use super::{WholeFile, keep_all, write_file};
     use std::io::Write;
-    use std::path::Path;
 
     #[test]
     fn a_file_is_there_whole_or_not_at_all() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/whole-file");
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let path = folder.join("file");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
         let name = path.to_str().expect("text");
-        let _ = std::fs::remove_file(&path);
+        let others = || std::fs::read_dir(folder.path()).expect("a folder").count();
         let Ok(mut file) = WholeFile::begin(name) else { panic!("not begun") };
         file.write_all(b"half").expect("written");
         assert!(!path.exists(), "not there before its end");
         drop(file);
-        assert!(!path.exists() && !folder.join("file.partial").exists(), "something is left");
+        assert_eq!(others(), 0, "something is left");
         let Ok(mut file) = WholeFile::begin(name) else { panic!("not begun") };
         file.write_all(b"whole").expect("written");
         assert!(file.keep().is_ok());
         assert_eq!(std::fs::read(&path).expect("there"), b"whole");
-        assert!(!folder.join("file.partial").exists());
-        assert!(WholeFile::begin("/nowhere/at/all").is_err());
+        assert_eq!(others(), 1);
+        // What is there stays until its successor is whole.
+        let Ok(mut file) = WholeFile::begin(name) else { panic!("not begun") };
+        file.write_all(b"another").expect("written");
+        drop(file);
+        assert_eq!(std::fs::read(&path).expect("there"), b"whole");
+        assert!(write_file("/nowhere/at/all", b"").is_err());
+        assert!(write_file(folder.path().to_str().expect("text"), b"").is_err());
+    }
+
+    #[test]
+    fn several_files_are_there_together() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+        let begin = |name: &str| WholeFile::begin(&path(name)).unwrap_or_else(|_| panic!("{name}"));
+        let (mut a, b) = (begin("a"), begin("b"));
+        a.write_all(b"a").expect("written");
+        assert!(!folder.path().join("a").exists());
+        assert!(keep_all(vec![a, b]).is_ok());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_and_links_stay_what_they_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::fs::write(&target, b"old").expect("written");
+        std::os::unix::fs::symlink(&target, &link).expect("a link");
+        assert!(write_file(link.to_str().expect("text"), b"new").is_ok());
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&target).expect("there"), b"new");
+        assert!(write_file("/dev/null", b"anything").is_ok());
+        assert!(!std::fs::metadata("/dev/null").expect("there").is_file());
     }
 }

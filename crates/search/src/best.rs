@@ -186,6 +186,26 @@ impl<'p> Search<'p> {
         Self { keeps: true, ..self }
     }
 
+    /// Part `part` of `of` of the same search: every `of`-th stem of its list, from the `part`-th on,
+    /// counted from 1. It starts from the same leaders as the whole; so the best of all parts' leaders
+    /// are the whole's. Plans ruled out before any stem are counted by the first part.
+    ///
+    /// # Panics
+    /// Of a part that is not from 1 to `of`.
+    #[must_use]
+    pub fn part(mut self, part: u64, of: u64) -> Self {
+        assert!(part >= 1 && part <= of, "part {part} of {of}");
+        let mut place = 0;
+        self.stems.retain(|_| {
+            place += 1;
+            (place - 1) % of == part - 1
+        });
+        if part > 1 {
+            self.counts = Counts::default();
+        }
+        self
+    }
+
     /// The stems to work on now, empty when all is settled.
     pub fn round(&self) -> &[(f64, Stem)] {
         let end = (self.next + ROUND).min(self.stems.len());

@@ -15,20 +15,25 @@ pub struct Found {
 }
 
 impl Found {
-    /// Total order: time, then memory, then degrees, then options.
+    /// Total order: time, then memory, then [`Found::tie_break`].
     pub(crate) fn order(&self, other: &Self) -> Ordering {
-        let degrees = |p: &Plan| {
-            let tags = plan::tag_bits(&p.recompute.tags);
-            (
-                (p.tensor, p.context, p.pipeline, p.virtual_pipeline, p.expert, p.expert_tensor),
-                (p.micro_batch, p.sequence_parallel, p.zero, p.schedule, p.pipeline_innermost),
-                (tags.count_ones(), tags, blocks(p), p.stage_blocks.clone()),
-            )
-        };
         self.step_s
             .total_cmp(&other.step_s)
             .then_with(|| self.peak_bytes.total_cmp(&other.peak_bytes))
-            .then_with(|| degrees(&self.plan).cmp(&degrees(&other.plan)))
+            .then_with(|| self.tie_break().cmp(&other.tie_break()))
+    }
+
+    /// What decides between plans of the same time and memory, compared word by word: degrees, then
+    /// options. Of no meaning by itself; parts of a search that ran apart are joined by it.
+    pub fn tie_break(&self) -> Vec<u64> {
+        let p = &self.plan;
+        let tags = plan::tag_bits(&p.recompute.tags);
+        let mut words = vec![p.tensor, p.context, p.pipeline, p.virtual_pipeline];
+        words.extend([p.expert, p.expert_tensor, p.micro_batch, u64::from(p.sequence_parallel)]);
+        words.extend([p.zero as u64, p.schedule as u64, u64::from(p.pipeline_innermost)]);
+        words.extend([u64::from(tags.count_ones()), u64::from(tags), blocks(p)]);
+        words.extend(p.stage_blocks.iter().flatten());
+        words
     }
 
     /// Whether both are the same layout: degrees and schedule, whatever the options.

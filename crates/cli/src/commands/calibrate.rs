@@ -2,7 +2,8 @@
 
 use super::{json, stamp};
 use crate::args::Format;
-use crate::output::{Done, Failure, write_file};
+use crate::output::{Done, Failure};
+use crate::whole_file::write_file;
 use calibrate::{Machine, Subject, Table, blind, calibrate as fit, document, nccl};
 use catalog::Chip;
 use clap::Args;

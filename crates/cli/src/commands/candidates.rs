@@ -1,10 +1,11 @@
 //! `supernode plan --candidates FILE`: every plan that a search priced and that fits, as Parquet or as
 //! lines of JSON.
 
-use crate::commands::campaign::{Progress, bar, with_threads};
+use crate::commands::campaign::{bar, with_threads};
+use crate::commands::plan::PlanArgs;
 use crate::commands::plan_search::settle;
 use crate::output::Failure;
-use crate::whole_file::{WholeFile, cannot_write, interrupted};
+use crate::whole_file::{WholeFile, cannot_write};
 use diagnostic::Diagnostic;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
@@ -21,23 +22,22 @@ use std::sync::Arc;
 /// Plans of a row group at least, but for the last.
 const GROUP: usize = 1 << 16;
 
-/// Searches again and writes `file`; the number of plans in it. `file` ends in `.parquet` or `.jsonl`.
+/// Searches again and fills `table`; a note of what is in it.
 ///
 /// # Errors
-/// Another ending; a file that cannot be written; Ctrl-C. Nothing is left behind then.
-pub fn write(
-    file: &str,
+/// A file that cannot be written. Nothing is left behind then.
+pub fn fill(
+    mut table: Table,
     problem: &Problem,
     space: &Space,
-    threads: Option<u16>,
-    progress: Progress,
-) -> Result<u64, Failure> {
-    // From here on Ctrl-C is answered.
-    let _ = interrupted();
-    let mut table = Table::begin(file)?;
-    with_threads(threads, || -> Result<(), Failure> {
+    args: &PlanArgs,
+) -> Result<String, Failure> {
+    with_threads(args.threads, || -> Result<(), Failure> {
         let mut search = Search::new(problem, space, &Options::default()).keeping();
-        let bar = bar(progress, search.progress().stems as u64, "parts of the space");
+        if let Some((part, of)) = args.shard {
+            search = search.part(part, of);
+        }
+        let bar = bar(args.progress, search.progress().stems as u64, "parts of the space");
         let mut workers: Vec<Worker<'_>> =
             (0..rayon::current_num_threads()).map(|_| search.worker()).collect();
         while !search.round().is_empty() {
@@ -47,15 +47,13 @@ pub fn write(
                 table.push(problem, found)?;
             }
             bar.set_position(search.progress().stems_done as u64);
-            if interrupted() {
-                let message = format!("interrupted: `{file}` is not written");
-                return Err(Diagnostic::error("cli::interrupted", message).into());
-            }
         }
         bar.finish_and_clear();
         Ok(())
     })??;
-    table.finish()
+    let file = table.name().to_owned();
+    let rows = table.finish()?;
+    Ok(format!("supernode: {rows} plans that fit are in {file}\n"))
 }
 
 /// What a column holds of a plan.
@@ -63,7 +61,7 @@ type Column<T> = (&'static str, fn(&Problem, &Found) -> T);
 
 /// A file of plans under way.
 #[expect(clippy::large_enum_variant, reason = "there is one")]
-enum Table {
+pub enum Table {
     Lines { file: String, out: WholeFile, rows: u64 },
     Parquet { file: String, out: SerializedFileWriter<WholeFile>, columns: Columns, rows: u64 },
 }
@@ -109,7 +107,7 @@ const SWITCHES: [Column<bool>; 2] = [
 
 /// Plans of a row group, by column.
 #[derive(Default)]
-struct Columns {
+pub struct Columns {
     floats: [Vec<f64>; 3],
     counts: [Vec<i64>; 12],
     words: [Vec<ByteArray>; 3],
@@ -117,7 +115,11 @@ struct Columns {
 }
 
 impl Table {
-    fn begin(file: &str) -> Result<Self, Failure> {
+    /// Begins the file, whose name ends in `.parquet` or `.jsonl`.
+    ///
+    /// # Errors
+    /// Another ending; a file that cannot be written.
+    pub fn begin(file: &str) -> Result<Self, Failure> {
         let name = file.to_owned();
         let ending = std::path::Path::new(file).extension().and_then(|e| e.to_str());
         match ending {
@@ -136,6 +138,13 @@ impl Table {
                 let message = format!("`{file}` ends in neither `.parquet` nor `.jsonl`");
                 Err(Diagnostic::error("cli::candidates", message).into())
             }
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Lines { file, .. } | Self::Parquet { file, .. } => file,
         }
     }
 

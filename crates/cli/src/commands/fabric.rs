@@ -2,7 +2,8 @@
 
 use super::{json, read, stamp};
 use crate::args::Format;
-use crate::output::{Done, Failure, write_file};
+use crate::output::{Done, Failure};
+use crate::whole_file::write_file;
 use catalog::{Cluster, Kind};
 use clap::Args;
 use collective::{

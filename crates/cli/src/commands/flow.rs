@@ -1,7 +1,8 @@
 //! `rehearse --engine flow`: what is broken, what the experts carry, and where the events go.
 
 use crate::args::Rehearse;
-use crate::output::{Failure, write_file};
+use crate::output::Failure;
+use crate::whole_file::write_file;
 use clap::Args;
 use diagnostic::{Diagnostic, Diagnostics};
 use engine::{Fault, FlowAnswer, FlowOptions, Rehearsal};

@@ -2,10 +2,11 @@
 
 use super::{Answer, json, stamp, with_texts};
 use crate::args::{Format, Framework, Import, Launch};
-use crate::output::{Done, Failure, write_file};
+use crate::output::{Done, Failure};
+use crate::whole_file::{WholeFile, cannot_write, keep_all};
 use diagnostic::{Diagnostic, Diagnostics};
 use serde_json::{Value, json};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use trace::launch::{Imported, Wanted};
 
@@ -150,7 +151,13 @@ fn write(args: &Import, imported: &Imported) -> Result<(), Failure> {
     std::fs::create_dir_all(&args.output).map_err(|e| -> Failure {
         Diagnostic::error("cli::write", format!("cannot make `{}`: {e}", args.output)).into()
     })?;
-    files.iter().try_for_each(|(file, text)| write_file(file, text.as_bytes()))
+    let begun = files.iter().map(|(file, text)| {
+        let mut out = WholeFile::begin(file)?;
+        out.write_all(text.as_bytes()).map_err(|e| cannot_write(file, &e))?;
+        Ok(out)
+    });
+    // The scenario last: where it is, all that it names is.
+    keep_all(begun.collect::<Result<_, Failure>>()?)
 }
 
 fn summary(args: &Import, imported: &Imported) -> String {

@@ -5,13 +5,16 @@ use crate::commands::campaign::Progress;
 use crate::commands::plan_save::saved;
 use crate::commands::plan_search::{Run, relaxations};
 use crate::commands::{Answer, json, opened, stamp};
-use crate::output::{Done, Failure, write_file};
+use crate::commands::{candidates, plan_part, study};
+use crate::output::{Done, Failure};
+use crate::whole_file::{WholeFile, cannot_write};
 use clap::{Args, ValueEnum};
 use diagnostic::Diagnostic;
 use engine::FlowOptions;
 use report::PlanAnswer;
 use scenario::{Opened, Scenario};
 use search::{Findings, Leader, Limits, Problem, Space};
+use std::io::Write;
 use std::time::{Duration, Instant};
 use units::{Figure, Unit, parse_quantity};
 
@@ -69,6 +72,13 @@ pub struct PlanArgs {
     /// Write a scenario with the best plan
     #[arg(long, value_name = "FILE")]
     pub save: Option<String>,
+    /// Only one part of the space: `--shard 2/8` is the second of eight; `plan merge` joins the parts
+    #[arg(long, value_name = "I/N", value_parser = study::shard, conflicts_with_all =
+        ["pareto", "launch", "save", "chips", "deadline", "objective", "budget"])]
+    pub shard: Option<(u64, u64)>,
+    /// With `--shard`: write the part as JSON to this file, whole or not at all
+    #[arg(short, long, value_name = "FILE", requires = "shard")]
+    pub output: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
@@ -126,8 +136,37 @@ pub fn plan(args: &PlanArgs) -> Answer {
     }
     let run = Run { top: usize::from(args.top), until: until(args, begun)?, args };
     let counts = chip_counts(args, scenario)?;
+    let files = Files::begin(args)?;
+    if let Some(part) = args.shard {
+        let name = opened.loaded.scenario.name.clone();
+        return plan_part::part(
+            &run,
+            study::Ready { name, opened, limits, problem },
+            &texts,
+            part,
+            files,
+        );
+    }
     let chosen = choose(args, scenario, problem, &limits, &run, &counts)?;
-    finish(args, &opened, &limits, &run, &chosen)
+    finish(&opened, &limits, &run, &chosen, files)
+}
+
+/// The files asked for, begun before the search: a place that cannot be written to is told at once.
+pub struct Files {
+    pub candidates: Option<candidates::Table>,
+    pub save: Option<WholeFile>,
+    pub output: Option<WholeFile>,
+}
+
+impl Files {
+    fn begin(args: &PlanArgs) -> Result<Self, Failure> {
+        let whole = |file: &Option<String>| file.as_deref().map(WholeFile::begin).transpose();
+        Ok(Self {
+            candidates: args.candidates.as_deref().map(candidates::Table::begin).transpose()?,
+            save: whole(&args.save)?,
+            output: whole(&args.output)?,
+        })
+    }
 }
 
 /// The question that was answered best, with its answer.
@@ -299,12 +338,13 @@ fn slow_down(problem: &mut Problem, limits: &Limits, run: &Run<'_>) -> Result<()
 }
 
 fn finish(
-    args: &PlanArgs,
     opened: &Opened,
     limits: &Limits,
     run: &Run<'_>,
     chosen: &Chosen,
+    files: Files,
 ) -> Answer {
+    let args = run.args;
     let (scenario, problem) = (&opened.loaded.scenario, &chosen.problem);
     let findings = &chosen.findings;
     let leaders: Vec<Leader> =
@@ -360,14 +400,14 @@ fn finish(
             notes.push_str(&launch.script());
         }
     }
-    if let Some(file) = &args.candidates {
-        let space = Space::new(problem, limits);
-        let rows = super::candidates::write(file, problem, &space, args.threads, args.progress)?;
-        notes.push_str(&format!("supernode: {rows} plans that fit are in {file}\n"));
+    if let Some(table) = files.candidates {
+        notes.push_str(&candidates::fill(table, problem, &Space::new(problem, limits), args)?);
     }
-    if let (Some(path), Some(best)) = (&args.save, leaders.first()) {
+    if let (Some(mut out), Some(best)) = (files.save, leaders.first()) {
         let (text, missing) = saved(run, opened, problem, &best.found.plan)?;
-        write_file(path, text.as_bytes())?;
+        let path = out.name().to_owned();
+        out.write_all(text.as_bytes()).map_err(|e| cannot_write(&path, &e))?;
+        out.keep()?;
         notes.push_str(&format!("supernode: the best plan is in {path}\n"));
         notes.push_str(&missing);
     }

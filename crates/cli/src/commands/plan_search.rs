@@ -3,8 +3,6 @@
 use crate::commands::campaign::{Progress, with_threads};
 use crate::commands::plan::PlanArgs;
 use crate::output::Failure;
-use crate::whole_file::interrupted;
-use diagnostic::Diagnostic;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use report::plan_words;
 use scenario::SEARCHED;
@@ -30,20 +28,16 @@ impl Run<'_> {
     /// The best plans of `space`.
     ///
     /// # Errors
-    /// Threads that cannot be started, Ctrl-C.
+    /// Threads that cannot be started.
     pub fn best(&self, problem: &Problem, space: &Space) -> Result<Findings, Failure> {
-        // From here on Ctrl-C is answered between rounds.
-        let _ = interrupted();
-        let findings = with_threads(self.args.threads, || self.search(problem, space))?;
-        if interrupted() {
-            let message = "interrupted: no plan is proven best, nothing is written";
-            return Err(Diagnostic::error("cli::interrupted", message).into());
-        }
-        Ok(findings)
+        with_threads(self.args.threads, || self.search(problem, space))
     }
 
     fn search(&self, problem: &Problem, space: &Space) -> Findings {
         let mut search = Search::new(problem, space, &Options { top: self.top });
+        if let Some((part, of)) = self.args.shard {
+            search = search.part(part, of);
+        }
         let bar = self.bar(search.progress().stems as u64);
         let mut told = Instant::now();
         let mut workers: Vec<Worker<'_>> =
@@ -71,7 +65,7 @@ impl Run<'_> {
                     progress.bound_s,
                 );
             }
-            if interrupted() || self.until.is_some_and(|until| Instant::now() >= until) {
+            if self.until.is_some_and(|until| Instant::now() >= until) {
                 break;
             }
         }

@@ -1,5 +1,5 @@
-//! `supernode plan study` and `supernode plan merge`: the best plans of many scenarios, in parts that
-//! run anywhere and join to the same bytes.
+//! `supernode plan study`: the best plans of many scenarios, in parts that run anywhere and that
+//! [`super::merge`] joins to the same bytes.
 
 use super::study_text::study_text;
 use crate::args::{Format, pair};
@@ -7,7 +7,7 @@ use crate::commands::campaign::{Progress, bar, with_threads};
 use crate::commands::plan_search::settle;
 use crate::commands::{Answer, Texts, json, opened, read, stamp};
 use crate::output::{Done, Failure};
-use crate::whole_file::{WholeFile, interrupted};
+use crate::whole_file::{WholeFile, cannot_write};
 use catalog::toml_reader::{Item, Reader};
 use clap::Args;
 use diagnostic::{Diagnostic, Diagnostics};
@@ -43,24 +43,29 @@ pub struct Study {
     pub progress: Progress,
 }
 
-#[derive(Args, Debug)]
-pub struct Merge {
-    /// The files that `plan study --shard .. -o FILE` wrote: all parts of one study
-    #[arg(required = true)]
-    pub parts: Vec<String>,
-    /// Write the answer as JSON to this file, whole or not at all
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<String>,
-    /// How to print
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
-}
-
-fn shard(text: &str) -> Result<(u64, u64), String> {
+pub fn shard(text: &str) -> Result<(u64, u64), String> {
     let wrong = || "write I/N with I from 1 to N, for example 2/8".to_owned();
     let (part, of) = text.split_once('/').ok_or_else(wrong)?;
     let (part, of) = part.parse().ok().zip(of.parse().ok()).ok_or_else(wrong)?;
     if part >= 1 && part <= of && of <= 1_000_000 { Ok((part, of)) } else { Err(wrong()) }
+}
+
+/// What a part is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// The runs of a study.
+    Runs,
+    /// The space of plans of one scenario.
+    Space,
+}
+
+impl Piece {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::Space => "space",
+        }
+    }
 }
 
 /// A study file.
@@ -80,18 +85,16 @@ struct Asked {
 }
 
 /// A run, ready to be searched.
-struct Ready {
-    name: String,
-    opened: Opened,
-    limits: Limits,
-    problem: Problem,
+pub struct Ready {
+    pub name: String,
+    pub opened: Opened,
+    pub limits: Limits,
+    pub problem: Problem,
 }
 
-const SCHEMA: &str = "supernode.study/1";
+pub const SCHEMA: &str = "supernode.study/1";
 
 pub fn study(args: &Study) -> Answer {
-    // From here on Ctrl-C is answered.
-    let _ = interrupted();
     let (name, text) = match SHIPPED.iter().find(|(id, _)| *id == args.file) {
         Some((id, text)) => (format!("studies/{id}.toml"), (*text).to_owned()),
         None => (args.file.clone(), read(&args.file, SHIPPED.map(|(id, _)| id).to_vec())?),
@@ -99,6 +102,8 @@ pub fn study(args: &Study) -> Answer {
     let plan = parse(&name, &text)
         .map_err(|problems| Failure { problems, texts: vec![(name.clone(), text.clone())] })?;
     let (part, of) = args.shard.unwrap_or((1, 1));
+    // A place that cannot be written to is told now, not after the search.
+    let out = args.output.as_deref().map(WholeFile::begin).transpose()?;
     // Every part reads every run, so that all agree on what the study is.
     let mut hashed = text.clone();
     let mut ready = Vec::new();
@@ -113,41 +118,41 @@ pub fn study(args: &Study) -> Answer {
         }
     }
     let stamp = stamp(SCHEMA, &hashed);
-    let answers = with_threads(args.threads, || -> Result<Vec<Value>, Failure> {
+    let answers = with_threads(args.threads, || {
         let bar = bar(args.progress, ready.len() as u64, "runs");
         let mut answers = Vec::new();
         for (place, run) in &ready {
-            let findings = searched(run, plan.top as usize)?;
+            let findings = searched(run, plan.top as usize);
             answers.push(answer(*place, run, &findings));
             bar.inc(1);
         }
         bar.finish_and_clear();
-        Ok(answers)
-    })??;
-    let value = whole(&stamp, &plan.name, (plan.top, plan.guard), (part, of), &answers);
-    deliver(&value, args.format, args.output.as_deref())
+        answers
+    })?;
+    let value =
+        whole(&stamp, &plan.name, (plan.top, plan.guard), (Piece::Runs, (part, of)), &answers);
+    deliver(&value, args.format, out)
 }
 
-fn whole(
+pub fn whole(
     stamp: &Stamp,
     name: &str,
     (top, guard): (u64, f64),
-    (part, of): (u64, u64),
+    (piece, (part, of)): (Piece, (u64, u64)),
     runs: &[Value],
 ) -> Value {
     json!({
         "schema": stamp.schema, "version": stamp.version, "input_hash": stamp.input_hash,
         "study": name, "top": top, "guard_ratio": guard,
-        "shard": { "part": part, "of": of }, "runs": runs,
+        "shard": { "part": part, "of": of, "split": piece.word() }, "runs": runs,
     })
 }
 
-fn deliver(value: &Value, format: Format, output: Option<&str>) -> Answer {
+pub fn deliver(value: &Value, format: Format, out: Option<WholeFile>) -> Answer {
     let mut notes = String::new();
-    if let Some(file) = output {
-        let mut out = WholeFile::begin(file)?;
-        let written = out.write_all(json(value).as_bytes());
-        written.map_err(|e| crate::whole_file::cannot_write(file, &e))?;
+    if let Some(mut out) = out {
+        let file = out.name().to_owned();
+        out.write_all(json(value).as_bytes()).map_err(|e| cannot_write(&file, &e))?;
         out.keep()?;
         notes = format!("supernode: wrote `{file}`\n");
     }
@@ -224,7 +229,7 @@ fn prepared(asked: &Asked, guard: f64) -> Result<(Ready, Texts), Failure> {
     Ok((Ready { name: asked.name.clone(), opened, limits, problem }, texts))
 }
 
-fn searched(run: &Ready, top: usize) -> Result<Findings, Failure> {
+fn searched(run: &Ready, top: usize) -> Findings {
     let space = Space::new(&run.problem, &run.limits);
     let mut search = Search::new(&run.problem, &space, &Options { top });
     let mut workers: Vec<Worker<'_>> =
@@ -232,15 +237,11 @@ fn searched(run: &Ready, top: usize) -> Result<Findings, Failure> {
     while !search.round().is_empty() {
         let results = settle(&search, &mut workers);
         search.absorb(&results);
-        if interrupted() {
-            let message = "interrupted: no answer is written";
-            return Err(Diagnostic::error("cli::interrupted", message).into());
-        }
     }
-    Ok(search.finish())
+    search.finish()
 }
 
-fn answer(place: u64, run: &Ready, findings: &Findings) -> Value {
+pub fn answer(place: u64, run: &Ready, findings: &Findings) -> Value {
     let (scenario, problem) = (&run.opened.loaded.scenario, &run.problem);
     let peak = engine::mfu_peak(&problem.machine) * problem.ranks as f64;
     let per_token = problem.model.flops_per_token(problem.sequence).megatron_causal;
@@ -254,6 +255,7 @@ fn answer(place: u64, run: &Ready, findings: &Findings) -> Value {
                 "tokens_per_s": problem.batch_tokens() / found.step_s,
                 "mfu_ratio": flops / found.step_s / peak,
                 "peak_bytes": found.peak_bytes,
+                "tie_break": found.tie_break(),
                 "plan": plan_value(&found.plan),
             })
         })
@@ -283,69 +285,4 @@ fn levels(run: &Ready) -> Vec<Value> {
             })
         })
         .collect()
-}
-
-pub fn merge(args: &Merge) -> Answer {
-    let mut problems = Diagnostics::default();
-    let mut parts: Vec<(u64, &String, Value)> = Vec::new();
-    for file in &args.parts {
-        let wrong = |message: String| Diagnostic::error("study::part", message).at(file, 0..0);
-        let text = read(file, Vec::new())?;
-        match serde_json::from_str::<Value>(&text) {
-            Err(e) => problems.push(wrong(format!("`{file}` is no JSON: {e}"))),
-            Ok(value) if value["schema"] != SCHEMA => {
-                problems.push(wrong(format!("`{file}` is no part of a study")));
-            }
-            Ok(value) => match value["shard"]["part"].as_u64() {
-                Some(part) => parts.push((part, file, value)),
-                None => problems.push(wrong(format!("`{file}` does not say which part it is"))),
-            },
-        }
-    }
-    parts.sort_by_key(|(part, _, _)| *part);
-    problems.extend(fitting(&parts));
-    problems.into_result(()).map_err(|problems| Failure { problems, texts: Vec::new() })?;
-    let mut joined = parts[0].2.clone();
-    let lists = parts.iter().filter_map(|(_, _, value)| value["runs"].as_array());
-    let mut runs: Vec<Value> = lists.flatten().cloned().collect();
-    runs.sort_by_key(|run| run["run"].as_u64());
-    joined["shard"] = json!({ "part": 1, "of": 1 });
-    joined["runs"] = runs.into();
-    deliver(&joined, args.format, args.output.as_deref())
-}
-
-/// What keeps the parts from being one study.
-fn fitting(parts: &[(u64, &String, Value)]) -> Diagnostics {
-    let mut problems = Diagnostics::default();
-    let Some((_, first, one)) = parts.first() else {
-        problems.push(Diagnostic::error("study::part", "no part to merge"));
-        return problems;
-    };
-    let of = one["shard"]["of"].as_u64().unwrap_or(0);
-    for (_, file, other) in parts {
-        for key in ["version", "input_hash", "study", "top", "guard_ratio"] {
-            if other[key] != one[key] {
-                let message =
-                    format!("`{key}` is {} in `{first}` and {} in `{file}`", one[key], other[key]);
-                let hint = "run every part with one version of the program on the same files";
-                problems.push(Diagnostic::error("study::part", message).hint(hint));
-            }
-        }
-        if other["shard"]["of"].as_u64() != Some(of) || !other["runs"].is_array() {
-            let message = format!("`{file}` is not one of {of} parts");
-            problems.push(Diagnostic::error("study::part", message));
-        }
-    }
-    for pair in parts.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-        let message = format!("`{}` and `{}` are both part {}", pair[0].1, pair[1].1, pair[0].0);
-        problems.push(Diagnostic::error("study::part", message));
-    }
-    let has = |part: u64| parts.iter().any(|(own, _, _)| *own == part);
-    let missing: Vec<u64> = (1..=of.min(1_000_000)).filter(|part| !has(*part)).collect();
-    if let Some(part) = missing.first() {
-        let message = format!("{} of {of} parts are missing, the first is {part}", missing.len());
-        let hint = format!("`supernode plan study .. --shard {part}/{of} -o FILE`");
-        problems.push(Diagnostic::error("study::part", message).hint(hint));
-    }
-    problems
 }

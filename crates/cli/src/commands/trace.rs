@@ -2,7 +2,8 @@
 
 use super::{Answer, json, stamp};
 use crate::args::PageFormat;
-use crate::output::{Done, Failure, deliver, ends_in, write_file};
+use crate::output::{Done, Failure, deliver, ends_in};
+use crate::whole_file::write_file;
 use clap::{Args, Subcommand};
 use diagnostic::{Diagnostic, Diagnostics};
 use fabric::Network;

@@ -5,6 +5,7 @@ mod bad;
 mod campaign;
 mod launch;
 mod study;
+mod writing;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,9 +1,8 @@
-//! Studies in parts, and files that are there whole or not at all.
+//! Studies and searches in parts, and files of every plan.
 
 use crate::run;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// A folder of this test's own with a small study of three runs.
 fn folder(name: &str) -> PathBuf {
@@ -100,25 +99,58 @@ fn candidates_are_written_whole_and_alike() {
         lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(rows.len() > 1, "{} rows", rows.len());
     assert!(rows.iter().all(|row| row["tensor"] == 8 && row["step_s"].as_f64() > Some(0.0)));
-    assert!(!folder.join("a.jsonl.partial").exists());
+    let left = fs::read_dir(&folder).expect("a folder").count();
+    assert_eq!(left, 5, "the study and four files");
 }
 
-/// No more room than two blocks, as a full disk: the file is not there, and that is said.
-#[cfg(unix)]
+/// Parts of one search join to the bytes of the whole, however many they are, and name its leaders.
 #[test]
-fn a_full_disk_leaves_no_file() {
-    let folder = folder("candidates-full");
-    for file in ["full.jsonl", "full.parquet"] {
-        let words: Vec<String> = candidates(file).iter().map(|word| format!("'{word}'")).collect();
-        let binary = env!("CARGO_BIN_EXE_supernode");
-        // A limit on file sizes makes writes fail as a full disk does.
-        let script = format!("trap '' XFSZ; ulimit -f 1; exec '{binary}' {}", words.join(" "));
-        let mut shell = Command::new("sh");
-        let output = shell.args(["-c", &script]).current_dir(&folder).output().expect("a shell");
-        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{talk}");
-        assert!(talk.contains("cannot write"), "{talk}");
-        assert!(!folder.join(file).exists());
-        assert!(!folder.join(format!("{file}.partial")).exists());
+fn parts_of_a_search_join_to_the_whole() {
+    let folder = folder("search-parts");
+    let fix = ["plan.tensor=4,8", "plan.pipeline=8,16", "plan.micro_batch=1,2", "plan.zero=1"];
+    let mut question = vec!["plan", "llama-3.1-405b-on-h100", "--no-flow", "--progress", "never"];
+    for key in
+        fix.iter().chain(&["plan.context=1,2", "plan.schedule=1f1b", "plan.recompute=none,full"])
+    {
+        question.extend(["--fix", key]);
     }
+    let search = |more: &[&str]| {
+        let output = run(&folder, &[&question[..], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let bytes = |file: &str| fs::read(folder.join(file)).expect(file);
+    search(&["--shard", "1/1", "-o", "whole.json"]);
+    // More parts than there is to share out, too: some are empty and say so.
+    for of in [2, 3, 40] {
+        let files: Vec<String> = (1..=of).map(|part| format!("{part}-of-{of}.json")).collect();
+        for (part, file) in (1..).zip(&files) {
+            search(&["--shard", &format!("{part}/{of}"), "-o", file, "--threads", "1"]);
+        }
+        let parts: Vec<&str> = files.iter().rev().map(String::as_str).collect();
+        let merged = run(&folder, &[&["plan", "merge", "-o", "merged.json"][..], &parts].concat());
+        assert!(merged.status.success(), "{}", String::from_utf8_lossy(&merged.stderr));
+        assert_eq!(bytes("merged.json"), bytes("whole.json"), "{of} parts");
+    }
+    search(&["--shard", "2/3", "-o", "again.json"]);
+    assert_eq!(bytes("again.json"), bytes("2-of-3.json"), "a part run again differs");
+    let whole: serde_json::Value = serde_json::from_slice(&bytes("whole.json")).expect("JSON");
+    let plain: serde_json::Value =
+        serde_json::from_slice(&search(&["--format", "json"])).expect("JSON");
+    let steps = |list: &serde_json::Value| -> Vec<f64> {
+        let leaders = list["leaders"].as_array().expect("leaders");
+        leaders.iter().map(|l| l["step_s"].as_f64().expect("seconds")).collect()
+    };
+    let (whole, plain) = (steps(&whole["runs"][0]), steps(&plain));
+    assert!(whole.len() == plain.len() && plain.len() > 2);
+    // The answer prices its leaders again, one by one: the same to rounding.
+    assert!(
+        whole.iter().zip(&plain).all(|(a, b)| (a / b - 1.0).abs() < 1e-12),
+        "{whole:?} {plain:?}"
+    );
+    // Of another question: other plans allowed.
+    search(&["--shard", "1/2", "-o", "other.json", "--fix", "plan.expert=1"]);
+    let refused = run(&folder, &["plan", "merge", "other.json", "2-of-2.json"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("`input_hash` is"));
 }
