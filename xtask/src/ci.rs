@@ -5,10 +5,28 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Steps: what is shown, the command, whether its tool may be absent on a bare machine.
-const STEPS: [(&str, &[&str], bool); 7] = [
+const STEPS: [(&str, &[&str], bool); 8] = [
     ("format", &["fmt", "--all", "--check"], true),
     ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], true),
     ("tests", &["test", "--workspace"], false),
+    // What must hold of flows and steps, as users' builds run it: optimised, without debug assertions.
+    (
+        "properties, optimised",
+        &[
+            "test",
+            "--profile",
+            "fast",
+            "-p",
+            "fabric",
+            "-p",
+            "collective",
+            "-p",
+            "program",
+            "-p",
+            "engine",
+        ],
+        false,
+    ),
     ("generated pages", &["run", "-q", "-p", "xtask", "--", "codegen", "--check"], false),
     ("tidy", &["run", "-q", "-p", "xtask", "--", "tidy"], false),
     ("documentation", &["doc", "--workspace", "--no-deps"], false),

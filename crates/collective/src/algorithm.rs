@@ -84,14 +84,34 @@ impl Phases {
 }
 
 /// Bandwidth of a rank at a level of which the group uses `fan` members: on a full mesh only the
-/// links to those members carry anything.
+/// links to those members carry anything, on a torus only those of the dimensions it lies on.
 fn usable(channel: &Channel, fan: u64) -> f64 {
     match channel.wiring {
         Wiring::FullMesh if channel.fan > 1 => {
             channel.bytes_per_s * ((fan - 1) as f64 / (channel.fan - 1) as f64).min(1.0)
         }
+        Wiring::Torus if channel.dimensions() > 0 => {
+            channel.bytes_per_s * channel.along(fan).count() as f64 / channel.dimensions() as f64
+        }
         _ => channel.bytes_per_s,
     }
+}
+
+/// Hops from the first to the last member of every ring that `fan` members of a torus lie on.
+fn torus_steps(channel: &Channel, fan: u64) -> f64 {
+    if channel.dimensions() == 0 {
+        return (fan - 1) as f64;
+    }
+    channel.along(fan).map(|members| (members - 1) as f64).sum()
+}
+
+/// Hops of a message between two members on average: on a ring of f a byte travels f/4 hops, each
+/// over one of two links.
+fn torus_hops(channel: &Channel, fan: u64) -> f64 {
+    let mean = |members: u64| members as f64 / 4.0;
+    let hops: f64 =
+        if channel.dimensions() == 0 { mean(fan) } else { channel.along(fan).map(mean).sum() };
+    hops.max(1.0)
 }
 
 pub(crate) fn phases(
@@ -168,7 +188,7 @@ fn hierarchical(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases
         let steps = match channel.wiring {
             Wiring::FullMesh => 1.0,
             Wiring::Switch => log2_ceil(fan),
-            Wiring::Torus => (fan - 1) as f64,
+            Wiring::Torus => torus_steps(channel, fan),
         };
         out.push(Phase {
             level,
@@ -211,8 +231,7 @@ fn all_to_all(fabric: &Fabric, span: &Span, bytes: f64, fewer: &[f64; MAX_LEVELS
                 (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
             }
         };
-        // On a ring of f members a byte travels f/4 hops on average, each over one of two links.
-        let hops = if channel.wiring == Wiring::Torus { (fan as f64 / 4.0).max(1.0) } else { 1.0 };
+        let hops = if channel.wiring == Wiring::Torus { torus_hops(channel, fan) } else { 1.0 };
         out.push(Phase {
             level,
             steps: 1.0,

@@ -120,10 +120,9 @@ fn by_scheme(
     {
         return Ok(Some(folded_pairs(network, &set, operation, scheme, n, bytes)));
     }
-    let members = network.alive().len();
     if all_pairs
         && n * n > FEW_FLOWS
-        && group.members.len() == members
+        && group.members.len() == network.alive().len()
         && let Some(found) = network.affected_pairs(routing, bytes / n as f64)
     {
         return found.map(|f| Some(affected(network, &f, operation, scheme, n, bytes)));

@@ -194,20 +194,22 @@ pub fn steps(
 }
 
 /// A reduce-scatter, the all-gather that mirrors it, or both.
-fn both_ways(collective: Collective, scatter: Vec<Pattern>) -> Vec<Pattern> {
-    let gather = scatter.iter().rev().map(|p| Pattern {
-        transfers: p.transfers.iter().map(|&(a, b, s)| (b, a, s)).collect(),
-        passes: 1.0,
-        ..p.clone()
-    });
-    match collective {
-        Collective::ReduceScatter => scatter,
-        Collective::AllGather => gather.collect(),
-        _ => {
-            let gather: Vec<Pattern> = gather.collect();
-            [scatter, gather].concat()
-        }
+fn both_ways(collective: Collective, mut scatter: Vec<Pattern>) -> Vec<Pattern> {
+    if collective == Collective::ReduceScatter {
+        return scatter;
     }
+    let mirrored = |p: &Pattern| Pattern {
+        transfers: p.transfers.iter().map(|&(a, b, s)| (b, a, s)).collect(),
+        times: p.times,
+        passes: 1.0,
+        pipeline_hops: p.pipeline_hops,
+    };
+    let gather: Vec<Pattern> = scatter.iter().rev().map(mirrored).collect();
+    if collective == Collective::AllGather {
+        return gather;
+    }
+    scatter.extend(gather);
+    scatter
 }
 
 /// Each ring carries its share; a step moves one n-th of it (Patarasuk and Yuan, 2009).

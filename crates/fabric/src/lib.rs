@@ -32,7 +32,7 @@ pub use fault::{Fault, apply_faults, parse_fault};
 pub use fold::{Folded, fold};
 pub use from_cluster::topology_of;
 pub use graph::{Graph, NodeKind};
-pub use levels::{Channel, Fabric, MAX_LEVELS, Span};
+pub use levels::{Channel, Fabric, MAX_DIMENSIONS, MAX_LEVELS, Span};
 pub use network::Network;
 pub use route::{Router, Routing};
 pub use share::{FlowSet, max_min};

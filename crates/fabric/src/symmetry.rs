@@ -58,19 +58,19 @@ fn moved(graph: &Graph, node: u32, by: u32) -> u32 {
     tier.first + index * tier.copies + copy
 }
 
-/// The image of a link under a translation, if it is an equal link.
-fn image(graph: &Graph, link: usize, by: u32) -> Option<usize> {
+/// The image of a link under a translation `moved` of nodes, if it is an equal link.
+fn image(graph: &Graph, link: usize, moved: impl Fn(u32) -> u32) -> Option<usize> {
     let candidate = |l: usize| {
         let (from, to) = (graph.from[l], graph.to[l]);
-        let at = graph.out(moved(graph, from, by)).nth(l - graph.first[from as usize] as usize)?;
-        (graph.to[at] == moved(graph, to, by)).then_some(at)
+        let at = graph.out(moved(from)).nth(l - graph.first[from as usize] as usize)?;
+        (graph.to[at] == moved(to)).then_some(at)
     };
     let found = candidate(link)
         .or_else(|| candidate(graph.reverse(link)).map(|back| graph.reverse(back)))?;
     let same = graph.bytes_per_s[found] == graph.bytes_per_s[link]
         && graph.latency_ps[found] == graph.latency_ps[link]
         && graph.label[found] == graph.label[link]
-        && graph.to[found] == moved(graph, graph.to[link], by);
+        && graph.to[found] == moved(graph.to[link]);
     same.then_some(found)
 }
 
@@ -84,8 +84,10 @@ impl Symmetry {
         let mut step = 1;
         for &fan in &graph.fans {
             if fan > 1 {
+                // Each node once: links are many more.
+                let to: Vec<u32> = (0..graph.nodes()).map(|n| moved(graph, n, step)).collect();
                 for link in 0..graph.links() {
-                    let other = image(graph, link, step)?;
+                    let other = image(graph, link, |node| to[node as usize])?;
                     join(&mut orbit, link as u32, other as u32);
                 }
             }
@@ -303,7 +305,7 @@ fn join(orbit: &mut [u32], a: u32, b: u32) {
 
 /// Moves a route from endpoint 0's point of view to that of endpoint `by`.
 pub(crate) fn translated(graph: &Graph, link: u32, by: u32) -> Option<u32> {
-    image(graph, link as usize, by).map(|l| l as u32)
+    image(graph, link as usize, |node| moved(graph, node, by)).map(|l| l as u32)
 }
 
 /// The endpoint that lies `ahead` of `from`: coordinates added.

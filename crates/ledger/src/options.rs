@@ -159,7 +159,8 @@ fn recompute(text: &str, early_stop: bool) -> Result<Recompute, String> {
 
 /// What runs beside compute: what the row says, on top of its framework's defaults. Megatron-Bridge,
 /// NeMo and MLPerf's Megatron overlap gradient reduction and parameter gathering, and for dense models
-/// tensor-parallel collectives (`tp_comm_overlap` of their Llama recipes); FSDP prefetches;
+/// tensor-parallel collectives (`tp_comm_overlap` of their Llama recipes); so does XLA on TPUs, which
+/// cuts them into steps between parts of the product (Wang et al., ASPLOS 2023); FSDP prefetches;
 /// interleaving overlaps its sends; Megatron-DeepSpeed (vTrain) and 2021's Megatron overlap nothing.
 fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
     let text = fields.lower("overlap");
@@ -167,6 +168,7 @@ fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
     let options = fields.lower("other_opts");
     let says = |words: &[&str]| words.iter().any(|w| text.contains(w) || options.contains(w));
     let nvidia = ["megatron-bridge", "nemo", "mlperf"].iter().any(|w| source.contains(w));
+    let xla = fields.lower("accelerator").starts_with("tpu");
     // DeepSpeed fetches at most 5e7 elements ahead (`stage3_prefetch_bucket_size`), less than one
     // matrix of a large model: its ZeRO-3 waits for every gather.
     let waits = fields.lower("zero_fsdp").contains("zero-3 (deepspeed)");
@@ -176,7 +178,8 @@ fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
         gradient_reduce: (default || says(&["grad-reduce"])) && !says(&["grad-reduce overlap off"]),
         parameter_gather: default || says(&["param-gather"]),
         expert: says(&["ep all-to-all overlapped", "ep overlap on", "moe-fb-overlap"]),
-        tensor: (nvidia && fields.text("n_experts").is_empty()
+        tensor: (xla
+            || nvidia && fields.text("n_experts").is_empty()
             || says(&["tp comm overlap", "asynctp", "async tp", "mc2", "coc"]))
             && !says(&["tp_comm_overlap false"]),
         context: nvidia,

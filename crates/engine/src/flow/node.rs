@@ -92,6 +92,8 @@ pub(super) struct Node {
     /// Communication beside the pass that runs.
     pub beside: u32,
     pub launched: bool,
+    /// Share of the cores set aside for communication during the present pass.
+    pub reserved: f64,
     pub compute: Compute,
     /// Flows that run, by stream.
     pub flowing: [i32; STREAMS],
@@ -153,6 +155,7 @@ impl Node {
             open: 0,
             beside: 0,
             launched: true,
+            reserved: 0.0,
             compute: Compute::default(),
             flowing: [0; STREAMS],
             posted: [None; STREAMS],

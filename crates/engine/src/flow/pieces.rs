@@ -65,6 +65,8 @@ pub(super) struct Piece {
     /// Time the host needs to launch it; 0 if graphs are replayed. Seconds.
     pub host_s: f64,
     pub by_class: [f64; CLASSES],
+    /// Share of the cores set aside for communication while it runs, whatever runs beside it.
+    pub reserved: f64,
 }
 
 /// A once-a-step exchange.
@@ -307,14 +309,16 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, paired: bool) -> Piec
     let mut piece = Piece {
         host_s: if rules.launch.graphs { 0.0 } else { launches },
         by_class: sum.by_class,
+        reserved: if paired { rules.reserved } else { 0.0 },
         ..Piece::default()
     };
+    let cores = if piece.reserved > 0.0 { piece.reserved } else { rules.cores };
     let [tensor, context, expert, shard] = comms;
     let overlap = &rules.overlap;
     // The first slice of a tensor exchange has no product before it to run behind, nor have the others
     // where their product is shorter.
     let later = 1.0 - 1.0 / rules.tensor_slices;
-    let fits = sum.tensor_beside / (1.0 - rules.cores);
+    let fits = sum.tensor_beside / (1.0 - cores);
     let first = if overlap.tensor && tensor.seconds > 0.0 {
         1.0 - later.min(fits / tensor.seconds)
     } else {

@@ -257,6 +257,7 @@ impl<'a> Loop<'a> {
         n.pass_start = self.now;
         n.stretch = 0;
         n.launched = piece.host_s == 0.0;
+        n.reserved = piece.reserved;
         if pass.forward().is_some() {
             self.recorder.memory(node, self.now, 1.0);
         }
@@ -313,7 +314,11 @@ impl<'a> Loop<'a> {
             return;
         }
         let beside = n.flowing[..SEND].iter().any(|&f| f > 0);
-        let taken = if beside { self.pieces.cores } else { 0.0 };
+        let taken = match n.reserved {
+            aside if aside > 0.0 => aside,
+            _ if beside => self.pieces.cores,
+            _ => 0.0,
+        };
         let rate = n.compute.speed * (1.0 - taken);
         if rate == n.compute.rate {
             return;
@@ -358,6 +363,7 @@ impl<'a> Loop<'a> {
             self.recorder.memory(node, self.now, -1.0);
         }
         self.nodes[node].next += 1;
+        self.nodes[node].reserved = 0.0;
         self.nodes[node].turn(self.now, Doing::Waiting);
         let mut away = false;
         for (back, of) in [(false, pass.forward()), (true, pass.backward())] {
