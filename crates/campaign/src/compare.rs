@@ -103,8 +103,8 @@ fn power(cluster: &Cluster) -> Option<f64> {
 /// `scenario` on as many chips as make it equal to `reference`; a cluster too small grows at its
 /// outermost level.
 ///
-/// Chips are a multiple of 512 from 1,024 up and of 64 below, so that layouts exist: what is called
-/// equal is so within a few per cent.
+/// Chips are a number with a small odd part, as one would buy, so that good layouts exist: what is
+/// called equal is so within a sixteenth ([`amount`] tells).
 ///
 /// # Errors
 /// A power or price that is not known.
@@ -122,9 +122,7 @@ pub fn at_equal(
         Equal::Power => watts(reference)? / watts(scenario)?,
         Equal::Money => owner(reference, asked)? / owner(scenario, asked)?,
     };
-    let wanted = reference.ranks as f64 * share;
-    let step = if wanted >= 1_024.0 { 512.0 } else { 64.0 };
-    let ranks = ((wanted / step).round().max(1.0) * step) as u64;
+    let ranks = regular(reference.ranks as f64 * share);
     let mut cluster = scenario.cluster.clone();
     if ranks > cluster.chips {
         grow(&mut cluster, ranks);
@@ -132,11 +130,38 @@ pub fn at_equal(
     Ok(Scenario { cluster, ranks, ..scenario.clone() })
 }
 
+/// Of the numbers within a sixteenth of `chips` the one with the smallest odd part, of those the
+/// nearest; the nearest whole number if there is none.
+fn regular(chips: f64) -> u64 {
+    let most = (chips * 17.0 / 16.0) as u64;
+    let off = |n: u64| (n as f64 - chips).abs();
+    let near = |n: &u64| off(*n) <= chips / 16.0;
+    let with_odd = |odd: u64| {
+        let powers = (0..64).map_while(|k| odd.checked_shl(k).filter(|n| *n <= most));
+        powers.filter(near).min_by(|a, b| off(*a).total_cmp(&off(*b)))
+    };
+    (1..=most).step_by(2).find_map(with_odd).unwrap_or(chips.round().max(1.0) as u64)
+}
+
 fn watts(scenario: &Scenario) -> Result<f64, Diagnostics> {
     power(&scenario.cluster).ok_or_else(|| {
         let message = format!("the power of `{}` is not known", scenario.cluster.id);
         Diagnostic::error("campaign::power", message).into()
     })
+}
+
+/// How much of what is made equal a contender has: chips, FLOP/s, watts, or USD an hour to its owner.
+/// `None` when nothing is made equal, or when it is not known.
+pub fn amount(equal: Equal, contender: &Contender) -> Option<f64> {
+    let scenario = &contender.scenario;
+    let of_one = match equal {
+        Equal::Listed => None,
+        Equal::Chips => Some(1.0),
+        Equal::Peak => Some(peak(&scenario.cluster.chip, scenario)),
+        Equal::Power => power(&scenario.cluster),
+        Equal::Money => contender.campaign.owner_usd_per_hour(),
+    };
+    Some(of_one? * scenario.ranks as f64)
 }
 
 /// USD an hour and chip to the owner, on the machine as it is listed.
@@ -195,4 +220,19 @@ pub fn ratio(
     ratios.sort_by(f64::total_cmp);
     let at = |q| quantile(&ratios, q);
     Some(Ratio { p5: at(0.05), p50: at(0.5), p95: at(0.95) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::regular;
+
+    #[test]
+    fn chips_are_regular_and_near_what_is_wanted() {
+        for wanted in (2..4_000).map(|k| f64::from(k) * 7.3) {
+            let chips = regular(wanted);
+            assert!((chips as f64 / wanted - 1.0).abs() <= 1.0 / 16.0, "{chips} for {wanted}");
+            assert!(chips >> chips.trailing_zeros() <= 15, "{chips}");
+        }
+        assert_eq!([8_192.0, 4_028.0, 26_929.0, 0.2].map(regular), [8_192, 4_096, 26_624, 1]);
+    }
 }

@@ -4,8 +4,9 @@ use diagnostic::{Diagnostic, Diagnostics};
 use plan::Zero;
 use program::Schedule;
 use scenario::{Job, Scenario};
-use search::{Limits, Options, Problem, Space, best};
+use search::{Counts, Limits, Options, Problem, Space, best};
 use std::ops::ControlFlow;
+use units::{Unit, format_quantity};
 
 /// How a stage's plan came about.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,8 +27,9 @@ const ENOUGH: u64 = 1_500;
 
 /// `scenario` with the best plan found for each of its stages, within what every candidate shares:
 /// micro-batches of one sequence, a sharded optimizer, 1F1B (plain and interleaved), ZB-H1 and
-/// DualPipeV schedules, tensor degrees up to eight. Batches are rounded to a whole number of sequences
-/// that data parallelism can share.
+/// DualPipeV schedules, tensor degrees up to eight, degrees that are powers of two (data and pipeline
+/// also times the odd part of the number of chips). Batches are changed by a sixteenth at most, to
+/// numbers that data parallelism can share.
 ///
 /// # Errors
 /// A stage that no plan of the space fits.
@@ -54,20 +56,29 @@ fn stage(scenario: &Scenario, index: usize) -> Result<(Job, Planned), Diagnostic
         if content { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let Some(leader) = findings.leaders.first() else {
-        return Err(no_plan(scenario, one.jobs[index].sequence).into());
+        return Err(no_plan(scenario, problem, &space, &findings.counts).into());
     };
     let planned = Planned { gap: findings.gap(), evaluated: findings.counts.evaluated };
     let job = Job { plan: leader.plan.clone(), ..one.jobs[index].clone() };
     Ok((job, planned))
 }
 
-/// The nearest number of sequences with many divisors in common with `ranks`: within a fiftieth.
+/// A number of sequences near the given one that data parallelism can share: within a sixteenth, a
+/// multiple of the odd part of `ranks` if there is one, of those the one with the largest common
+/// divisor, of those the nearest.
 fn shareable(sequences: u64, ranks: u64) -> u64 {
-    let most = sequences / 50;
-    let candidates = sequences.saturating_sub(most)..=sequences + most;
-    candidates
-        .max_by_key(|&n| (common(n, ranks), u64::MAX - n.abs_diff(sequences)))
+    let most = sequences / 16;
+    let odd = odd_part(ranks);
+    (sequences - most..=sequences + most)
+        .max_by_key(|&n| {
+            let nearest = u64::MAX - n.abs_diff(sequences);
+            (n.is_multiple_of(odd), common(n, ranks), nearest)
+        })
         .unwrap_or(sequences)
+}
+
+fn odd_part(n: u64) -> u64 {
+    n.checked_shr(n.trailing_zeros()).unwrap_or(n)
 }
 
 fn common(a: u64, b: u64) -> u64 {
@@ -80,10 +91,15 @@ fn limits(sequence: u64, ranks: u64) -> Limits {
     let powers = |top: u64| -> Vec<u64> {
         (0..20).map(|k| 1 << k).filter(|n| *n <= top && ranks.is_multiple_of(*n)).collect()
     };
+    let mut pipelines = powers(32);
+    let odd = odd_part(ranks);
+    if odd > 1 {
+        pipelines.extend(powers(32 / odd).iter().map(|n| n * odd));
+    }
     Limits {
         tensor: Some(powers(8)),
         context: Some(powers(most)),
-        pipeline: Some(vec![1, 2, 4, 8, 16, 32]),
+        pipeline: Some(pipelines),
         micro_batch: Some(vec![1]),
         zero: Some(vec![Zero::Optimizer]),
         expert_tensor: Some(vec![1]),
@@ -93,10 +109,77 @@ fn limits(sequence: u64, ranks: u64) -> Limits {
     }
 }
 
-fn no_plan(scenario: &Scenario, sequence: u64) -> Diagnostic {
+/// Why there is no plan: no layout, or none that fits and how much memory would be enough.
+fn no_plan(scenario: &Scenario, problem: Problem, space: &Space, counts: &Counts) -> Diagnostic {
+    let (chips, sequence) = (problem.ranks, problem.sequence);
+    let sequences = problem.batch_sequences;
+    let stage = format!("the stage of {sequence} tokens, {sequences} sequences a step");
+    if counts.space == 0 {
+        let message = format!("{chips} chips cannot share out {stage}");
+        let hint = "another number of chips: degrees of parallelism must divide it and the batch";
+        return Diagnostic::error("campaign::plan", message).hint(hint);
+    }
+    let plans = counts.space;
+    let enough = enough_bytes(problem, space).map_or_else(
+        || format!("not with {MOST_MEMORY} times the memory"),
+        |bytes| {
+            let memory = scenario.cluster.chip.memory.value;
+            let needed = bytes / (1.0 - GUARD);
+            let (needed, memory) =
+                (format_quantity(needed, Unit::Byte), format_quantity(memory, Unit::Byte));
+            format!("one would with {needed} a chip in place of {memory}")
+        },
+    );
     let message = format!(
-        "no plan of `{}` on {} chips of `{}` fits the stage of {sequence} tokens",
-        scenario.model.name, scenario.ranks, scenario.cluster.id
+        "none of {plans} plans on {chips} chips fits {stage}: {enough}, of which {:.0} % stay free",
+        100.0 * GUARD
     );
     Diagnostic::error("campaign::plan", message).hint("more chips, or chips with more memory")
+}
+
+/// Largest memory, over that of the chip, that is tried for a model that does not fit.
+const MOST_MEMORY: f64 = 64.0;
+
+/// Least memory of a rank with which a plan fits, to a fiftieth. Bytes.
+fn enough_bytes(mut problem: Problem, space: &Space) -> Option<f64> {
+    let room = problem.memory_bytes;
+    let mut fits = |factor: f64| {
+        problem.memory_bytes = room * factor;
+        let found = best(&problem, space, &Options { top: 1 }, &mut |progress| {
+            let found = progress.best_s.is_some();
+            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        !found.leaders.is_empty()
+    };
+    let (mut low, mut high) = (1.0, 2.0);
+    while !fits(high) {
+        (low, high) = (high, 2.0 * high);
+        if high > MOST_MEMORY {
+            return None;
+        }
+    }
+    while high / low > 1.02 {
+        let middle = libm::sqrt(low * high);
+        if fits(middle) { high = middle } else { low = middle }
+    }
+    Some(room * high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{odd_part, shareable};
+
+    #[test]
+    fn a_batch_can_be_shared_by_chips_of_any_rounding() {
+        // Batches of the shipped recipes at most lengths, chips as `at_equal` rounds them.
+        for sequences in [512, 1_024, 1_440, 4_096, 8_192, 16_384, 23_040] {
+            for chips in (16..32).flat_map(|m| [m << 4, m << 8, m << 10]) {
+                let n = shareable(sequences, chips);
+                assert!(n.abs_diff(sequences) <= sequences / 16, "{n} of {sequences}");
+                assert_eq!(n % odd_part(chips), 0, "{n} sequences on {chips} chips");
+            }
+        }
+        assert_eq!(shareable(4_096, 8_192), 4_096);
+        assert_eq!(shareable(4_096, 5_120), 3_840);
+    }
 }

@@ -36,6 +36,9 @@ pub struct CampaignAnswer<'a> {
 /// Bars of a tornado that are shown.
 pub(crate) const SHOWN: usize = 12;
 
+/// Columns of a histogram.
+pub(crate) const BINS: usize = 30;
+
 /// Dollars with the prefix that suits: `12.3 M USD`.
 pub(crate) fn usd(value: f64) -> String {
     let (scale, prefix) = match value.abs() {
@@ -55,6 +58,37 @@ pub(crate) fn usd(value: f64) -> String {
         _ => 5,
     };
     format!("{scaled:.decimals$}{prefix} USD")
+}
+
+/// Dollars for pages: `$12.3M`, `$50M`, `$0.42`.
+pub(crate) fn dollars(value: f64) -> String {
+    let words = usd(value);
+    let (digits, rest) = words.split_once(' ').unwrap_or((&words, ""));
+    let digits = if digits.contains('.') {
+        digits.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        digits
+    };
+    format!("${digits}{}", rest.trim_end_matches("USD").trim())
+}
+
+/// A whole number in groups of three digits.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A place on an axis, without needless zeros.
+pub(crate) fn plain(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Days with a decimal where it tells.
@@ -292,10 +326,7 @@ fn tornado(
 /// Where along a figure's range a claim held when the others stood at their values.
 pub(crate) fn region_words(region: &Region) -> String {
     let held: Vec<f64> = region.tried.iter().filter(|(_, held)| *held).map(|(v, _)| *v).collect();
-    let one = |value: f64| {
-        let at = Figure { value, low: value, high: value, ..region.figure.clone() };
-        shown_figure(&at)
-    };
+    let one = |value: f64| shown_value(&region.figure, value);
     match (held.first(), held.last()) {
         (Some(_), Some(_)) if held.len() == region.tried.len() => "all of it".to_owned(),
         (Some(low), Some(high)) if low < high => format!("{} .. {}", one(*low), one(*high)),
@@ -305,6 +336,11 @@ pub(crate) fn region_words(region: &Region) -> String {
             None => "none of it".to_owned(),
         },
     }
+}
+
+/// Another value of a figure, as the figure is shown.
+pub(crate) fn shown_value(figure: &Figure, value: f64) -> String {
+    shown_figure(&Figure { value, low: value, high: value, ..figure.clone() })
 }
 
 /// The claim in words.
@@ -360,4 +396,17 @@ fn assumed(campaign: &Campaign) -> String {
 pub(crate) fn ideal_days(campaign: &Campaign) -> f64 {
     let run = campaign.run(&campaign.assumptions.central());
     run.work_ns() as f64 / nanoseconds(86_400.0) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dollars, grouped, plain};
+
+    #[test]
+    fn numbers_read_well() {
+        let shown = [12_345_678.0, 50e6, 0.416, 0.0, 964_000.0].map(dollars);
+        assert_eq!(shown, ["$12.3M", "$50M", "$0.42", "$0", "$964k"]);
+        assert_eq!([7, 8_192, 1_048_576].map(grouped), ["7", "8,192", "1,048,576"]);
+        assert_eq!([0.0, 2.5, 40.0, 0.25].map(plain), ["0", "2.5", "40", "0.25"]);
+    }
 }

@@ -23,6 +23,7 @@ mod sheet;
 mod table;
 mod trace_page;
 mod validation;
+mod words;
 
 pub use algorithm_sheet::AlgorithmRun;
 pub use calibrate_page::{blind_json, blind_text, calibrate_json, calibrate_text};
@@ -42,3 +43,4 @@ pub use rehearse_page::{check_page, rehearse_page};
 pub use sheet::{check, sheet};
 pub use trace_page::{trace_json, trace_page, trace_text};
 pub use validation::{validation_json, validation_text};
+pub use words::figure_words;

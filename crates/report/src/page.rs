@@ -18,7 +18,7 @@
 //! assert_eq!(report::page::shown_values(&html), [2.5]);
 //! ```
 //!
-//! - [`Page`]: `facts`, `section`, `heading`, `say`, `figure`, `table`, `html`, `finish`.
+//! - [`Page`]: `facts`, `lead`, `section`, `heading`, `say`, `figure`, `table`, `html`, `finish`.
 //! - [`data`]: a number as shown with the JSON's value beside it. Every number of an answer goes
 //!   through it, and a page's test asks that each of [`shown_values`] is in its JSON.
 //! - [`Rows`]: labelled lanes on one scale, with bars, whiskers, dots and limits: breakdowns, pipeline
@@ -155,6 +155,11 @@ impl Page {
         self.body.push_str(&format!("<h3>{}</h3>\n", text(heading).0));
     }
 
+    /// A paragraph of markup that gives the answer.
+    pub fn lead(&mut self, answer: &Html) {
+        self.html(&Html(format!("<p class=\"lead\">{}</p>", answer.0)));
+    }
+
     /// A paragraph.
     pub fn say(&mut self, sentence: &str) {
         self.html(&Html(format!("<p>{}</p>", text(sentence).0)));
@@ -172,7 +177,9 @@ impl Page {
     /// A table.
     pub fn table(&mut self, table: &Table) {
         let class = |c: usize| if c < table.left { " class=\"left\"" } else { "" };
-        self.body.push_str("<div class=\"table\"><table>\n");
+        // Rows of words only go under each other on a phone.
+        let words = if table.left == table.head.len() { " class=\"words\"" } else { "" };
+        self.body.push_str(&format!("<div class=\"table\"><table{words}>\n"));
         if !table.head.is_empty() {
             self.body.push_str("<thead><tr>");
             for (c, cell) in table.head.iter().enumerate() {

@@ -1,7 +1,9 @@
 //! Schema `supernode.campaign/1`.
 
-use super::{CampaignAnswer, SHOWN, ideal_days};
+use super::{BINS, CampaignAnswer, SHOWN, ideal_days};
 use crate::json::{Stamp, figure};
+use crate::page::pictures::binned;
+use crate::words::figure_words;
 use campaign::{Answer, Held, Spread, Summary, widest};
 use serde_json::{Map, Value, json};
 
@@ -44,16 +46,30 @@ pub fn campaign_json(stamp: &Stamp, answer: &CampaignAnswer<'_>) -> Value {
             all.extend(part);
         }
     }
+    all.insert("histograms".into(), histograms(answer));
     all.insert("tornado".into(), tornado(answer));
     all.insert("claims".into(), answer.held.iter().map(claim).collect());
     let assumptions: Vec<Value> = campaign
         .assumptions
         .list
         .iter()
-        .map(|(path, f)| json!({ "path": path, "figure": figure(f) }))
+        .map(|(path, f)| json!({ "path": path, "words": figure_words(path), "figure": figure(f) }))
         .collect();
     all.insert("assumptions".into(), assumptions.into());
     stamp.on(Value::Object(all))
+}
+
+/// How the played runs are spread, as the page draws them.
+fn histograms(answer: &CampaignAnswer<'_>) -> Value {
+    let mut all = Map::new();
+    for of in [Answer::Days, Answer::Rental, Answer::Owning] {
+        let values: Vec<f64> = answer.samples.iter().map(|s| of.of(s)).collect();
+        if values.iter().all(|v| v.is_finite()) {
+            let (low, high, counts) = binned(&values, BINS);
+            all.insert(of.key().into(), json!({ "low": low, "high": high, "counts": counts }));
+        }
+    }
+    Value::Object(all)
 }
 
 fn money_or_null(value: f64) -> Value {
@@ -104,7 +120,7 @@ fn tornado(answer: &CampaignAnswer<'_>) -> Value {
             .take(SHOWN)
             .map(|bar| {
                 json!({
-                    "path": bar.path, "figure": figure(&bar.figure),
+                    "path": bar.path, "words": figure_words(&bar.path), "figure": figure(&bar.figure),
                     "at_low": bar.at_low.of(of), "at_high": bar.at_high.of(of),
                 })
             })
@@ -125,7 +141,8 @@ fn claim(held: &Held) -> Value {
                 .map(|(value, held)| json!({ "value": value, "holds": held }))
                 .collect();
             json!({
-                "path": region.path, "figure": figure(&region.figure), "alone": tried,
+                "path": region.path, "words": figure_words(&region.path),
+                "figure": figure(&region.figure), "alone": tried,
                 "reached_at": region.reached,
                 "share_by_fifth": region.by_fifth,
             })

@@ -1,12 +1,15 @@
 //! A campaign as one HTML file: the answer first, then what would change it.
 
+mod claims;
+
 use super::{
-    CampaignAnswer, SHOWN, claim_words, days, energy, per_cent, region_words, shown_figure,
-    unfinished, usd,
+    BINS, CampaignAnswer, SHOWN, days, dollars, energy, grouped, per_cent, plain, shown_figure,
+    unfinished,
 };
 use crate::page::pictures::{Swing, histogram, tornado};
 use crate::page::{Fact, Html, Page, Row, Rows, Scale, Table, data, text};
-use campaign::{Answer, Held, Spread, Summary, widest};
+use crate::words::{figure_words, source_links};
+use campaign::{Answer, Spread, Summary, widest};
 use serde_json::Value;
 use units::{Origin, Unit, format_quantity, format_seconds};
 
@@ -15,16 +18,14 @@ pub fn campaign_page(json: &Value, answer: &CampaignAnswer<'_>) -> String {
     let campaign = answer.campaign;
     let tokens = campaign.tokens(&campaign.assumptions.central());
     let subtitle = format!(
-        "{} on {} chips, from the first step to the last",
-        format_quantity(tokens, Unit::Token),
-        campaign.ranks
+        "{} trillion tokens on {} chips, from the first step to the last",
+        plain(tokens / 1e12),
+        grouped(campaign.ranks)
     );
     let mut page = Page::new(&campaign.name, &subtitle);
     page.facts(&facts(answer));
     page.say(&conclusion(answer));
-    for held in answer.held {
-        claim(&mut page, held);
-    }
+    claims::section(&mut page, answer.held, answer.summary);
     distribution(&mut page, answer);
     where_time_went(&mut page, answer.summary);
     interruptions(&mut page, answer.summary);
@@ -36,7 +37,7 @@ pub fn campaign_page(json: &Value, answer: &CampaignAnswer<'_>) -> String {
 }
 
 fn fact(name: &str, spread: &Spread, shown: impl Fn(f64) -> String) -> Fact {
-    let range = format!("{} .. {}", shown(spread.p5), shown(spread.p95));
+    let range = format!("{} to {}", shown(spread.p5), shown(spread.p95));
     Fact::new(name, data(spread.p50, &shown(spread.p50)), &range)
 }
 
@@ -52,94 +53,48 @@ fn facts(answer: &CampaignAnswer<'_>) -> Vec<Fact> {
     ];
     facts.extend(summary.energy_j.as_ref().map(|s| fact("energy", s, energy)));
     if let Some(money) = &summary.money {
-        facts.push(fact("rented", &money.rental, usd));
-        facts.push(fact("owned", &money.owning, usd));
+        facts.push(fact("rented", &money.rental, dollars));
+        facts.push(fact("owned", &money.owning, dollars));
     }
     facts
 }
 
 fn conclusion(answer: &CampaignAnswer<'_>) -> String {
     let summary = answer.summary;
-    let first = |of: Answer| widest(answer.bars, of).first().map(|b| b.path.clone());
-    let moved = first(Answer::Days)
-        .map_or_else(String::new, |path| format!(" What moves the days most is {path}."));
+    let most = |of: Answer| widest(answer.bars, of).first().map(|bar| figure_words(&bar.path));
+    let moved = |name: &str, of: Answer| {
+        most(of).map_or_else(String::new, |what| format!(" What moves {name} most: {what}."))
+    };
+    let bill = if summary.money.is_some() {
+        moved("the rent", Answer::Rental) + &moved("the owner's cost", Answer::Owning)
+    } else {
+        String::new()
+    };
     let cut = unfinished(answer).map_or_else(String::new, |words| format!(" {words}."));
     let (of, spread) = match answer.campaign.window_s {
         Some(s) => (format!("failures in {} days", days(s / 86_400.0)), &summary.failures),
         None => ("days".to_owned(), &summary.days),
     };
     format!(
-        "Middle values, with the range that holds nine of ten of {} played runs. {:.0} % of the \
-         spread in {of} is ignorance of the figures below; the rest is chance.{moved}{cut}",
+        "Middle values, and below them the range that holds nine of ten of {} played runs. Luck makes \
+         {:.0} % of the spread in {of}; the rest is what nobody has measured or published.{}{bill}{cut}",
         summary.samples,
-        100.0 * spread.ignorance
+        100.0 * (1.0 - spread.ignorance),
+        moved("the days", Answer::Days),
     )
-}
-
-fn claim(page: &mut Page, held: &Held) {
-    page.section(&format!("Is it {}?", claim_words(held)));
-    page.html(&Html(format!(
-        "<p>In {} of the runs. In {} it is less, in {} more. With every figure at its value: {}.</p>",
-        data(held.share, &per_cent(held.share)).0,
-        data(held.outside.0, &per_cent(held.outside.0)).0,
-        data(held.outside.1, &per_cent(held.outside.1)).0,
-        if held.central { "yes" } else { "no" }
-    )));
-    if held.share > 0.0 && held.share < 1.0 {
-        fifths(page, held);
-    }
-    let mut table = Table {
-        head: ["figure", "its range", "holds, the others at their values, for"]
-            .map(str::to_owned)
-            .to_vec(),
-        left: 3,
-        ..Table::default()
-    };
-    for region in &held.regions {
-        let cells = [region.path.clone(), shown_figure(&region.figure), region_words(region)];
-        table.rows.push(cells.iter().map(|c| text(c)).collect());
-    }
-    page.table(&table);
-}
-
-/// Where in the ranges of the figures that decide most the claim holds.
-fn fifths(page: &mut Page, held: &Held) {
-    let mut rows = Rows::new("share of runs in which it holds", Scale::linear(0.0, 1.0));
-    rows.tick = Some(per_cent);
-    rows.long_names = true;
-    for region in &held.regions {
-        for (fifth, share) in region.by_fifth.iter().enumerate() {
-            let name = ["lowest fifth", "second", "middle", "fourth", "highest fifth"][fifth];
-            let mut row = Row::new(name, "").bar(0.0, *share, 0);
-            row.value = data(*share, &per_cent(*share));
-            row.group =
-                (fifth == 0).then(|| format!("{}: {}", region.path, shown_figure(&region.figure)));
-            rows.rows.push(row);
-        }
-        if rows.rows.len() >= 20 {
-            break;
-        }
-    }
-    page.figure(
-        &rows.draw(),
-        "By fifths of what was drawn for each figure, the others drawn as well: the figures that \
-         decide most.",
-    );
 }
 
 fn distribution(page: &mut Page, answer: &CampaignAnswer<'_>) {
     page.section("How sure it is");
-    if answer.campaign.window_s.is_none() {
-        let values: Vec<f64> = answer.samples.iter().map(campaign::Sample::days).collect();
-        let picture = histogram("days of the played runs", &values, 30, days, "days");
-        page.figure(&picture.draw(), "Days of the played runs.");
-    }
+    let values: Vec<f64> = answer.samples.iter().map(campaign::Sample::days).collect();
+    let picture = histogram("days of the played runs", &values, BINS, plain, "days");
+    page.figure(&picture.draw(), "Days of the played runs.");
     if answer.summary.money.is_some() {
         let values: Vec<f64> = answer.samples.iter().map(|s| Answer::Owning.of(s)).collect();
-        let picture = histogram("cost of owning", &values, 30, usd, "owned");
+        let picture = histogram("cost of owning", &values, BINS, dollars, "owned");
         page.figure(&picture.draw(), "Cost of the played runs to an owner of the machine.");
         let values: Vec<f64> = answer.samples.iter().map(|s| Answer::Rental.of(s)).collect();
-        let picture = histogram("cost of renting", &values, 30, usd, "rented");
+        let picture = histogram("cost of renting", &values, BINS, dollars, "rented");
         page.figure(&picture.draw(), "Cost of the played runs at a price per chip and hour.");
     }
 }
@@ -154,7 +109,7 @@ fn where_time_went(page: &mut Page, summary: &Summary) {
         .collect();
     let most = lost.iter().map(|(_, s)| s.p95).fold(0.0, f64::max);
     let mut rows = Rows::new("days lost by cause", Scale::linear(0.0, most.max(1e-9)));
-    rows.tick = Some(|v| format!("{v:.2}"));
+    rows.tick = Some(plain);
     for (cause, spread) in &lost {
         let mut row =
             Row::new(cause.words(), "").bar(0.0, spread.mean, 1).whisker(spread.p5, spread.p95);
@@ -194,14 +149,14 @@ fn bill(page: &mut Page, summary: &Summary) {
         cells.extend([spread.p5, spread.p50, spread.p95].map(|v| data(v, &shown(v))));
         table.rows.push(cells);
     };
-    line("rented", &money.rental, usd);
-    line("owned", &money.owning, usd);
+    line("rented", &money.rental, dollars);
+    line("owned", &money.owning, dollars);
     for (name, spread) in &money.parts {
-        line(&format!("\u{2003}{name}"), spread, usd);
+        line(&format!("\u{2003}{name}"), spread, dollars);
     }
-    line("rented, per million tokens", &money.per_million_tokens.0, usd);
-    line("owned, per million tokens", &money.per_million_tokens.1, usd);
-    let million: fn(f64) -> String = |v| usd(v * 1e6);
+    line("rented, per million tokens", &money.per_million_tokens.0, dollars);
+    line("owned, per million tokens", &money.per_million_tokens.1, dollars);
+    let million: fn(f64) -> String = |v| dollars(v * 1e6);
     line("rented, per 10\u{b2}\u{b9} useful FLOP", &money.per_petaflop.0, million);
     line("owned, per 10\u{b2}\u{b9} useful FLOP", &money.per_petaflop.1, million);
     page.table(&table);
@@ -215,7 +170,7 @@ fn what_moves(page: &mut Page, answer: &CampaignAnswer<'_>) {
             .into_iter()
             .take(SHOWN)
             .map(|bar| Swing {
-                name: format!("{}: {}", bar.path, shown_figure(&bar.figure)),
+                name: format!("{}: {}", figure_words(&bar.path), shown_figure(&bar.figure)),
                 at_low: bar.at_low.of(of),
                 at_high: bar.at_high.of(of),
             })
@@ -230,8 +185,8 @@ fn what_moves(page: &mut Page, answer: &CampaignAnswer<'_>) {
         draw(Answer::Days, "Days", days);
     }
     if answer.summary.money.is_some() {
-        draw(Answer::Rental, "Rented", usd);
-        draw(Answer::Owning, "Owned", usd);
+        draw(Answer::Rental, "Rented", dollars);
+        draw(Answer::Owning, "Owned", dollars);
     }
 }
 
@@ -245,7 +200,7 @@ fn operation(page: &mut Page, answer: &CampaignAnswer<'_>) {
         "{} chips in {:.0} hosts with {} spare, {:.0} cables, {:.0} optical modules, {:.0} switches \
          (counted from the topology). Failure rates: {}: one every {}. A checkpoint of {} every {}, {}: it stalls \
          the job for {} and is durable {} later.",
-        campaign.ranks,
+        grouped(campaign.ranks),
         c.hosts,
         run.spare_hosts,
         c.cables,
@@ -271,11 +226,16 @@ fn assumptions(page: &mut Page, answer: &CampaignAnswer<'_>) {
          page.",
         list.len()
     ));
-    let head = ["figure", "value and range", "origin", "source"].map(str::to_owned).to_vec();
-    let mut table = Table { head, left: 4, ..Table::default() };
+    let head = ["figure", "value and range", "origin", "source", "key"].map(str::to_owned).to_vec();
+    let mut table = Table { head, left: 5, ..Table::default() };
     for (path, figure) in list {
-        let cells = [path, &shown_figure(figure), figure.origin.word(), &figure.source];
-        table.rows.push(cells.iter().map(|c| text(c)).collect());
+        table.rows.push(vec![
+            text(&figure_words(path)),
+            text(&shown_figure(figure)),
+            text(figure.origin.word()),
+            source_links(&figure.source),
+            Html(format!("<span class=\"key\">{}</span>", text(path).0)),
+        ]);
     }
     page.table(&table);
 }

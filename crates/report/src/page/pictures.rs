@@ -102,14 +102,9 @@ pub fn ratios(label: &str, items: &[Ranged], reference: &str) -> Rows {
     rows
 }
 
-/// How often a value fell into each of `bins` equal ranges.
-pub fn histogram(
-    label: &str,
-    values: &[f64],
-    bins: usize,
-    shown: fn(f64) -> String,
-    name: &str,
-) -> Chart {
+/// How often a value fell into each of `bins` equal ranges from the least to the most: both ends, and
+/// the counts.
+pub fn binned(values: &[f64], bins: usize) -> (f64, f64, Vec<u64>) {
     let finite = || values.iter().copied().filter(|v| v.is_finite());
     let (low, high) =
         finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -121,7 +116,19 @@ pub fn histogram(
         let bin = ((value - low) / (high - low) * bins as f64) as usize;
         counts[bin.min(bins - 1)] += 1;
     }
-    let step = (high - low) / bins as f64;
+    (low, high, counts)
+}
+
+/// The [`binned`] values as columns.
+pub fn histogram(
+    label: &str,
+    values: &[f64],
+    bins: usize,
+    shown: fn(f64) -> String,
+    name: &str,
+) -> Chart {
+    let (low, high, counts) = binned(values, bins);
+    let step = (high - low) / counts.len() as f64;
     let mut points: Vec<(f64, f64)> =
         counts.iter().enumerate().map(|(b, &n)| (low + step * b as f64, n as f64)).collect();
     points.push((high, 0.0));

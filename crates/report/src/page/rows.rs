@@ -246,7 +246,7 @@ impl Rows {
                 ));
             }
         }
-        out.push_str("</svg><span></span>\n");
+        out.push_str("</svg><span class=\"axis-end\"></span>\n");
         out
     }
 }

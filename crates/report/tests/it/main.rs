@@ -1,4 +1,5 @@
 //! Pages: markup that holds, numbers that are the JSON's, nothing from the network.
 
+mod campaigns;
 mod kit;
 mod pages;
