@@ -7,7 +7,7 @@ pub enum Cause {
     Useful,
     /// What smaller batches cost over full ones.
     Ramp,
-    /// The job waits for a checkpoint.
+    /// The job waits for a checkpoint, or is slowed by the writing of one.
     Checkpoint,
     /// Steps done again after a failure.
     Lost,

@@ -2,7 +2,7 @@
 
 use crate::account::Cause;
 use crate::assumptions::{Assumptions, Place};
-use crate::checkpoint::{bytes, bytes_per_chip, daly_s};
+use crate::checkpoint::{beside, bytes, bytes_per_chip, daly_s, talking};
 use crate::counts::Counts;
 use crate::money::{Bill, Prices, Used};
 use crate::run::{Checkpoints, NS, Process, Recovery, Run, Segment, Strike, nanoseconds, share};
@@ -68,6 +68,8 @@ pub struct Campaign {
     pub checkpoint_bytes: (f64, f64),
     /// Rate at which one chip reaches beyond its pod. Bytes/s.
     scale_out: f64,
+    /// Share of the main stage's step that waits for communication.
+    talking: f64,
     /// Wall clock after which playing stops; `None` plays to the end of the run. Seconds.
     pub window_s: Option<f64>,
     interval_s: Option<f64>,
@@ -151,6 +153,7 @@ impl Campaign {
             checkpoint: scenario.campaign.checkpoint,
             checkpoint_bytes: (whole, fullest),
             scale_out: scenario.cluster.levels.last().map_or(0.0, |l| l.bandwidth.value),
+            talking: talking(&main.estimate),
             window_s: scenario.campaign.window_s,
             interval_s: scenario.campaign.interval_s,
             degraded: scenario.campaign.degraded,
@@ -265,17 +268,20 @@ impl Campaign {
         processes
     }
 
-    /// A chip's bytes over the slower of storage and fabric; the interval as given or Daly's, never
-    /// below the writing of one.
+    /// A chip's bytes over the slower of storage and fabric, beside the training or not; the interval as
+    /// given or Daly's, never below the writing of one.
     fn checkpoints(&self, choice: &[f64], between_failures_s: f64, work: u64) -> Checkpoints {
         let operation = |index: usize| self.places.operations[index].of(choice);
         let bytes = self.checkpoint_bytes.1;
-        let write_s = bytes / operation(STORAGE_BANDWIDTH).min(self.scale_out);
+        let storage = operation(STORAGE_BANDWIDTH);
         let snapshot_s = bytes / operation(SNAPSHOT_BANDWIDTH);
         let fixed_s = operation(CHECKPOINT_STALL);
         let (stall_s, persist_s) = match self.checkpoint {
-            CheckpointMode::Overlapped => (fixed_s + snapshot_s, write_s),
-            CheckpointMode::Synchronous => (fixed_s + write_s, 0.0),
+            CheckpointMode::Overlapped => {
+                let (written_s, slowed_s) = beside(bytes, storage, self.scale_out, self.talking);
+                (fixed_s + snapshot_s + slowed_s, written_s)
+            }
+            CheckpointMode::Synchronous => (fixed_s + bytes / storage.min(self.scale_out), 0.0),
         };
         let best_s = if between_failures_s.is_finite() {
             daly_s(stall_s, between_failures_s)

@@ -94,7 +94,8 @@ pub struct Recovery {
 pub struct Checkpoints {
     /// Work between two. Nanoseconds, at least `persist_ns` and above 0.
     pub interval_ns: u64,
-    /// Time the job waits for one. Nanoseconds.
+    /// Time one costs the job: the wait for it, and what its writing takes from the steps beside it.
+    /// Nanoseconds.
     pub stall_ns: u64,
     /// From the end of the stall until it can be restarted from. Nanoseconds.
     pub persist_ns: u64,

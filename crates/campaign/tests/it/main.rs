@@ -2,5 +2,6 @@
 
 mod accounting;
 mod optimum;
+mod published;
 mod trace;
 mod ub_mesh;
