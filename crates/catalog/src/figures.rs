@@ -83,11 +83,13 @@ impl Cluster {
     pub fn figures(&self) -> Vec<(String, &Figure)> {
         let mut all = self.chip.figures();
         for level in &self.levels {
-            let Level { name, bandwidth, utilisation, latency, oversubscription, .. } = level;
+            let Level { name, bandwidth, utilisation, latency, oversubscription, strided, .. } =
+                level;
             all.push((format!("level.{name}.bandwidth"), bandwidth));
             all.push((format!("level.{name}.utilisation"), utilisation));
             all.push((format!("level.{name}.latency"), latency));
             all.push((format!("level.{name}.oversubscription"), oversubscription));
+            all.extend(strided.iter().map(|f| (format!("level.{name}.strided"), f)));
         }
         all.extend(self.overhead_power.iter().map(|f| ("cluster.overhead_power".to_owned(), f)));
         all
@@ -97,11 +99,13 @@ impl Cluster {
     pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
         let mut all = self.chip.figures_mut();
         for level in &mut self.levels {
-            let Level { name, bandwidth, utilisation, latency, oversubscription, .. } = level;
+            let Level { name, bandwidth, utilisation, latency, oversubscription, strided, .. } =
+                level;
             all.push((format!("level.{name}.bandwidth"), bandwidth));
             all.push((format!("level.{name}.utilisation"), utilisation));
             all.push((format!("level.{name}.latency"), latency));
             all.push((format!("level.{name}.oversubscription"), oversubscription));
+            all.extend(strided.iter_mut().map(|f| (format!("level.{name}.strided"), f)));
         }
         let overhead = self.overhead_power.iter_mut();
         all.extend(overhead.map(|f| ("cluster.overhead_power".to_owned(), f)));
@@ -146,6 +150,7 @@ impl Stack {
             ("stack.launch".to_owned(), &self.launch),
             ("stack.collective_launch".to_owned(), &self.collective_launch),
             ("stack.traffic".to_owned(), &self.traffic),
+            ("stack.casts".to_owned(), &self.casts),
             ("stack.gradient_bytes".to_owned(), &self.gradient_bytes),
             ("stack.gather_bytes".to_owned(), &self.gather_bytes),
             ("stack.gather_member".to_owned(), &self.gather_member),
@@ -153,6 +158,7 @@ impl Stack {
             ("stack.step".to_owned(), &self.step),
         ];
         all.extend(self.fp8.iter().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
+        all.extend(self.fp8_weight.iter().map(|(f, s)| (format!("stack.fp8_weight.{f}"), s)));
         all.extend(self.attention.iter().map(|(f, s)| (format!("stack.attention.{f}"), s)));
         all
     }
@@ -163,6 +169,7 @@ impl Stack {
             ("stack.launch".to_owned(), &mut self.launch),
             ("stack.collective_launch".to_owned(), &mut self.collective_launch),
             ("stack.traffic".to_owned(), &mut self.traffic),
+            ("stack.casts".to_owned(), &mut self.casts),
             ("stack.gradient_bytes".to_owned(), &mut self.gradient_bytes),
             ("stack.gather_bytes".to_owned(), &mut self.gather_bytes),
             ("stack.gather_member".to_owned(), &mut self.gather_member),
@@ -170,6 +177,7 @@ impl Stack {
             ("stack.step".to_owned(), &mut self.step),
         ];
         all.extend(self.fp8.iter_mut().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
+        all.extend(self.fp8_weight.iter_mut().map(|(f, s)| (format!("stack.fp8_weight.{f}"), s)));
         all.extend(self.attention.iter_mut().map(|(f, s)| (format!("stack.attention.{f}"), s)));
         all
     }

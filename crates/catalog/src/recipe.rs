@@ -81,6 +81,7 @@ fn check_stages(root: &Table<'_>, stages: &[Stage]) -> bool {
 }
 
 fn read_precision(mut table: Table<'_>) -> Option<Precision> {
+    let own_gather = table.has("tensor_gather");
     let mut take = |key: &str| table.take_word(key, &Dtype::WORDS);
     let (linear, expert) = (take("linear"), take("expert"));
     let (attention, indexer) = (take("attention"), take("indexer"));
@@ -88,6 +89,7 @@ fn read_precision(mut table: Table<'_>) -> Option<Precision> {
     let (weights, master, moments) = (take("weights"), take("master"), take("moments"));
     let (gradients, gradient_wire) = (take("gradients"), take("gradient_wire"));
     let activations = take("activations");
+    let tensor_gather = if own_gather { take("tensor_gather") } else { activations };
     let (linear_inputs, expert_inputs) = (take("linear_inputs"), take("expert_inputs"));
     let (dispatch, combine) = (take("dispatch"), take("combine"));
     table.finish();
@@ -106,6 +108,7 @@ fn read_precision(mut table: Table<'_>) -> Option<Precision> {
         activations: activations?,
         linear_inputs: linear_inputs?,
         expert_inputs: expert_inputs?,
+        tensor_gather: tensor_gather?,
         dispatch: dispatch?,
         combine: combine?,
     })

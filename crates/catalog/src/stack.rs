@@ -24,6 +24,9 @@ pub struct Stack {
     pub collective_launch: Figure,
     /// Bytes its norms, activations and residuals move, over what fused kernels would. Ratio.
     pub traffic: Figure,
+    /// Bytes its casts of operands to a narrow format move, over reading in 16 bits and writing twice.
+    /// Ratio.
+    pub casts: Figure,
     /// Bytes a weight's gradient moves each micro-batch beyond the product that makes it: 0 where the
     /// product adds to the accumulator itself. Bytes an element.
     pub gradient_bytes: Figure,
@@ -41,6 +44,8 @@ pub struct Stack {
     pub step: Figure,
     /// Speed of its FP8 products over that of the calibration, by chip family; 1 where absent.
     pub fp8: BTreeMap<String, Figure>,
+    /// Speed of its FP8 products that give weight gradients, likewise; as the others where absent.
+    pub fp8_weight: BTreeMap<String, Figure>,
     /// Speed of its fused attention over that of the calibration, by chip family; 1 where absent.
     pub attention: BTreeMap<String, Figure>,
 }
@@ -99,6 +104,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let launch = root.take_figure("launch", Unit::Second, &NOT_NEGATIVE);
     let collective_launch = root.take_figure("collective_launch", Unit::Second, &NOT_NEGATIVE);
     let traffic = root.take_figure("traffic", Unit::Ratio, &POSITIVE);
+    let casts = root.take_figure("casts", Unit::Ratio, &NOT_NEGATIVE);
     let gradient_bytes = root.take_figure("gradient_bytes", Unit::Byte, &NOT_NEGATIVE);
     let gather_bytes = root.take_figure("gather_bytes", Unit::Byte, &NOT_NEGATIVE);
     let gather_member = root.take_figure("gather_member", Unit::Second, &NOT_NEGATIVE);
@@ -108,6 +114,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         if root.has(key) { root.take_table(key).and_then(shares) } else { Some(BTreeMap::new()) }
     };
     let (fp8, attention) = (by_family("fp8"), by_family("attention"));
+    let fp8_weight = by_family("fp8_weight");
     root.finish();
     Some(Stack {
         id,
@@ -116,12 +123,14 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         launch: launch?,
         collective_launch: collective_launch?,
         traffic: traffic?,
+        casts: casts?,
         gradient_bytes: gradient_bytes?,
         gather_bytes: gather_bytes?,
         gather_member: gather_member?,
         reserved_cores: reserved_cores?,
         step: step?,
         fp8: fp8?,
+        fp8_weight: fp8_weight?,
         attention: attention?,
     })
 }

@@ -120,6 +120,10 @@ pub struct Level {
     /// Channels the library's in-switch reduction runs on inside one instance, and where the group
     /// goes on beyond it; 0 if not known (NCCL's NVLS channels).
     pub reduction_channels: [u64; 2],
+    /// Rate of one instance of the level below into this one, all its chips together, while groups
+    /// with several but not all of its chips, which are no neighbours, gather or reduce at once; where
+    /// it is known to be below the chips' own. Bytes/s.
+    pub strided: Option<Figure>,
     /// How it is cabled, for the graph.
     pub cabling: Cabling,
 }
@@ -220,6 +224,9 @@ pub struct Precision {
     pub linear_inputs: Dtype,
     /// Saved inputs of experts.
     pub expert_inputs: Dtype,
+    /// Rows gathered over the tensor group before a product, if not as saved activations are: FP8
+    /// where they are cast before they are sent.
+    pub tensor_gather: Dtype,
     /// Expert dispatch on the wire.
     pub dispatch: Dtype,
     /// Expert combine on the wire.

@@ -104,6 +104,15 @@ impl Machine {
         if dtype == catalog::Dtype::Fp8 { own.map_or(1.0, |f| f.value) } else { 1.0 }
     }
 
+    /// The same for products that give weight gradients.
+    pub fn weight_share(&self, dtype: catalog::Dtype) -> f64 {
+        let own = self.stack.fp8_weight.get(&self.cluster.chip.family);
+        match own {
+            Some(own) if dtype == catalog::Dtype::Fp8 => own.value,
+            _ => self.product_share(dtype),
+        }
+    }
+
     /// Speed of the stack's fused attention over the calibration's.
     pub fn attention_share(&self) -> f64 {
         self.stack.attention.get(&self.cluster.chip.family).map_or(1.0, |f| f.value)

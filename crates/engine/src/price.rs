@@ -154,7 +154,37 @@ impl<'a> Placed<'a> {
         let copies = self.copies(axis, &span);
         self.measured(&span, operation, bytes, &copies)
             .or_else(|| self.computed(&span, operation, bytes, &copies))
-            .unwrap_or(0.0)
+            .map_or(0.0, |seconds| seconds.max(self.strided(group, &span, operation, bytes)))
+    }
+
+    /// Time at the rate of a whole instance where that is known to bound it: each of the groups that
+    /// share an instance sends passes·(n-1)/n·B out of it, all at once. 0 for a group that has one chip
+    /// or all chips of an instance, or neighbours only.
+    fn strided(&self, group: &Group, span: &Span, operation: Collective, bytes: f64) -> f64 {
+        let passes = match operation {
+            Collective::AllReduce => 2.0,
+            Collective::AllGather | Collective::ReduceScatter => 1.0,
+            Collective::AllToAll | Collective::SendRecv => return 0.0,
+        };
+        let n = span.size() as f64;
+        let mut inside = 1;
+        let mut longest = 0.0_f64;
+        let levels = self.machine.cluster.levels.iter().zip(self.fabric.channels());
+        let mut held = 1;
+        for ((level, channel), fan) in levels.zip(span.fan) {
+            if let Some(rate) = &level.strided
+                && fan > 1
+                && group.stride > 1
+                && inside > 1
+                && inside < held
+            {
+                let groups = held as f64 / inside as f64;
+                longest = longest.max(passes * (n - 1.0) / n * bytes * groups / rate.value);
+            }
+            inside *= fan;
+            held = channel.ranks;
+        }
+        longest
     }
 
     /// Time by the formulas of the algorithms the chip's library has: NCCL gathers and scatters by
@@ -272,13 +302,26 @@ pub fn operator_costs(operator: &Operator, recorded: &[Class], machine: &Machine
     let dtype = role_dtype(machine, operator.role);
     let factor =
         machine.kernel_time.value * machine.slowest() * stack_factor(operator, dtype, machine);
-    let [cast_in, cast_out] = casts(chip, calibration, &operator.work, dtype);
-    let mut costs = [forward, data_gradient, weight_gradient].map(|pass| {
-        let cost = pass(chip, calibration, &operator.work, dtype, operator.launches);
-        Cost { seconds: cost.seconds * factor, ..cost }
-    });
+    let [cast_in, cast_out] = casts(chip, calibration, &operator.work, dtype)
+        .map(|cost| Cost { seconds: cost.seconds * machine.stack.casts.value, ..cost });
+    let second = match operator.work {
+        // The other operand of a product inside attention is no weight: nothing is added to.
+        Work::Gemm { m, n, k, count } if operator.role == Role::Attention => {
+            let turned = Work::Gemm { m: k, n, k: m, count };
+            forward(chip, calibration, &turned, dtype, operator.launches)
+        }
+        _ => weight_gradient(chip, calibration, &operator.work, dtype, operator.launches),
+    };
+    let first = |pass: fn(&_, &_, &_, _, _) -> Cost| {
+        pass(chip, calibration, &operator.work, dtype, operator.launches)
+    };
+    let mut costs = [first(forward), first(data_gradient), second]
+        .map(|cost| Cost { seconds: cost.seconds * factor, ..cost });
     costs[0] = costs[0] + cast_in;
     costs[1] = costs[1] + cast_out;
+    if matches!(operator.work, Work::Gemm { .. } | Work::GroupedGemm { .. }) {
+        costs[2].seconds *= machine.product_share(dtype) / machine.weight_share(dtype);
+    }
     costs[2] = costs[2] + accumulation(operator, machine);
     if recorded.contains(&operator.class) {
         return costs.map(|cost| Cost { launches: 0.0, ..cost });

@@ -1,7 +1,7 @@
 //! A row's machine: accelerator and network text to a catalog cluster.
 
 use crate::columns::{Fields, number_before};
-use catalog::Cluster;
+use catalog::{Cluster, Kind};
 use units::{Figure, Origin, Unit};
 
 /// Beginnings of `accelerator` and the cluster they mean, longest first where they share one.
@@ -26,16 +26,20 @@ const CLUSTERS: [(&str, &str); 18] = [
     ("rubin", "rubin-nvl72"),
 ];
 
-/// The cluster of a row, its network's rate as the row states it.
+/// The cluster of a row: the machine it names, if the catalog has it, or the chip's usual one; its
+/// network's rate as the row states it.
 pub(crate) fn cluster(fields: &Fields) -> Result<Cluster, String> {
     let accelerator = fields.lower("accelerator");
-    let id = CLUSTERS
-        .iter()
-        .find(|(begin, _)| accelerator.starts_with(begin))
-        .map(|(_, id)| *id)
-        .ok_or_else(|| {
-        format!("no cluster for accelerator `{}`", fields.text("accelerator"))
-    })?;
+    let machine = fields.text("machine");
+    let id = if catalog::ids(Kind::Cluster).contains(&machine) {
+        machine
+    } else {
+        CLUSTERS
+            .iter()
+            .find(|(begin, _)| accelerator.starts_with(begin))
+            .map(|(_, id)| *id)
+            .ok_or_else(|| format!("no cluster for accelerator `{}`", fields.text("accelerator")))?
+    };
     let mut cluster = catalog::cluster(id).map_err(|d| d.0[0].message.clone())?;
     let per_node = fields.number("chips_per_node")?.filter(|n| *n >= 1.0);
     let network = fields.lower("network");

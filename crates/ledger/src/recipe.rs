@@ -19,6 +19,10 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
     } else {
         sixteen
     };
+    // Float8 tensor parallelism of torchtitan casts rows and gradients before they are gathered; with
+    // scales by row it does not.
+    let by_tensor = !text.contains("rowwise");
+    let narrow_gather = fields.lower("source_title").contains("torchtitan") && by_tensor;
     let options = fields.lower("other_opts");
     let attention = if options.contains("fp8 attention") { Dtype::Fp8 } else { sixteen };
     let moments = if options.contains("bf16 adam moments") { Dtype::Bf16 } else { Dtype::Fp32 };
@@ -47,6 +51,7 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
             activations: sixteen,
             linear_inputs: if narrow == Dtype::Fp4 { Dtype::Fp8 } else { narrow },
             expert_inputs: if narrow == Dtype::Fp4 { Dtype::Fp8 } else { narrow },
+            tensor_gather: if narrow_gather { narrow } else { sixteen },
             dispatch: sixteen,
             combine: sixteen,
         },

@@ -27,6 +27,8 @@ use rank::{Rank, Traffic};
 pub struct Wire {
     /// Over tensor, context and pipeline axes.
     pub activation_bytes: f64,
+    /// Gathered over the tensor axis before a product: rows forward, gradients of outputs backward.
+    pub gather_bytes: f64,
     /// To the experts: dispatched rows forward, gradients of expert outputs backward. With
     /// block scales: 1 + 4/128 for FP8 with an FP32 scale per 128.
     pub dispatch_bytes: f64,
@@ -60,7 +62,9 @@ pub struct Wire {
 ///     micro_batch: 1, sequence: 8192, tensor: 1, sequence_parallel: false,
 ///     context: 1, expert: 1, expert_tensor: 1,
 /// };
-/// let wire = Wire { activation_bytes: 2.0, dispatch_bytes: 2.0, combine_bytes: 2.0 };
+/// let wire = Wire {
+///     activation_bytes: 2.0, gather_bytes: 2.0, dispatch_bytes: 2.0, combine_bytes: 2.0,
+/// };
 /// let flops: f64 = model::layer_steps(&arch, &layer, &shard, &wire)
 ///     .iter()
 ///     .map(|step| match step {

@@ -391,6 +391,18 @@ pub fn finish_of(
         exchanges.push((During::Alone, exchange));
     }
     let sharded = held.over(plan.dense_shard(), plan.expert_shard());
+    if plan.schedule.mirrored() && held.over(1, 1) > 0.0 {
+        // What the rank is left with after the reduction meets that of the other copy: each sends the
+        // other its own.
+        let elements = if plan.zero == Zero::None { held.over(1, 1) } else { sharded };
+        let exchange = StepExchange {
+            name: "mirror_reduce",
+            axis: Axis::Pipeline,
+            operation: Collective::SendRecv,
+            bytes: elements * precision.gradient_wire.bytes(),
+        };
+        exchanges.push((During::Alone, exchange));
+    }
     let moments = match recipe.optimizer {
         Optimizer::AdamW => 2.0,
         Optimizer::Muon { .. } => 1.0,

@@ -29,6 +29,7 @@ pub fn width_bytes(precision: &Precision, width: Width) -> f64 {
 pub fn wire(precision: &Precision) -> Wire {
     Wire {
         activation_bytes: precision.activations.bytes(),
+        gather_bytes: precision.tensor_gather.bytes(),
         dispatch_bytes: precision.dispatch.bytes(),
         combine_bytes: precision.combine.bytes(),
     }

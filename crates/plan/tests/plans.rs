@@ -189,3 +189,26 @@ fn recomputation_stops_where_frameworks_stop() {
     let second = Recompute { blocks: FullBlocks::None, tags, early_stop: true };
     assert_eq!(recomputed(second), ["k", "o", "up"]);
 }
+
+#[test]
+fn dual_pipe_sums_the_gradients_of_both_copies() {
+    let (model, recipe) = (model("deepseek-v3"), recipe("deepseek-v3"));
+    let exchanged = |schedule| {
+        let plan = Plan { schedule, ..plan() };
+        let shape = Shape::new(&plan, &model, 15_360, 4096).unwrap();
+        let layout = Layout::new(&plan, &model);
+        let program = lower(&plan, &model, &recipe, &layout, &shape);
+        let mirrored = |c: &program::RankClass| {
+            let found = c.finish.exchanges.iter().find(|(_, e)| e.name == "mirror_reduce");
+            found.map(|(_, e)| e.bytes)
+        };
+        program.classes.iter().map(mirrored).collect::<Vec<_>>()
+    };
+    assert!(exchanged(Schedule::OneFOneB).iter().all(Option::is_none));
+    let bytes = exchanged(Schedule::DualPipe);
+    // Eight blocks of four of 256 experts, halved over two ranks; the dense part is a 128th of 2 G.
+    let experts = 8.0 * 4.0 * 3.0 * 7168.0 * 2048.0 / 2.0 * 4.0;
+    assert!((bytes[4].unwrap() / experts - 1.0).abs() < 0.05, "{bytes:?}");
+    // Ranks at the same distance from both ends hold the same.
+    assert!((0..16).all(|r| bytes[r] == bytes[15 - r]), "{bytes:?}");
+}

@@ -64,6 +64,12 @@ impl Schedule {
         matches!(self, Self::ZbH2 | Self::ZbV | Self::VHalf)
     }
 
+    /// Whether the ranks at the same distance from both ends hold the same two stages, so that each
+    /// weight has two copies, whose gradients are summed (`DualPipe`).
+    pub fn mirrored(self) -> bool {
+        self == Self::DualPipe
+    }
+
     /// Chunks of a rank, given the plan's virtual stages.
     pub fn chunks(self, virtual_stages: u64) -> u64 {
         match self {

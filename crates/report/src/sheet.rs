@@ -154,7 +154,7 @@ fn time(stage: &StageAnswer) -> String {
 }
 
 /// The step's phases in order: the scenario's key, what is shown, our seconds.
-pub(crate) fn phase_list(stage: &StageAnswer) -> [(&'static str, &'static str, f64); 8] {
+pub(crate) fn phase_list(stage: &StageAnswer) -> [(&'static str, &'static str, f64); 9] {
     let p = &stage.estimate.phases;
     [
         ("forward", "forward alone", p.forward_s),
@@ -164,6 +164,7 @@ pub(crate) fn phase_list(stage: &StageAnswer) -> [(&'static str, &'static str, f
         ("bubble", "bubble", p.bubble_s),
         ("exchange", "gradient and parameter exchange", p.exchange_s),
         ("optimizer", "optimizer", p.optimizer_s),
+        ("finish", "exchange and optimizer", p.exchange_s + p.optimizer_s),
         ("step", "step", stage.estimate.step_s),
     ]
 }

@@ -146,7 +146,17 @@ fn published(root: &mut Table<'_>) -> Option<Vec<(String, Figure)>> {
         return Some(Vec::new());
     }
     let mut table = root.take_table("published")?;
-    let keys = ["step", "forward", "backward", "weight", "pair", "bubble", "exchange", "optimizer"];
+    let keys = [
+        "step",
+        "forward",
+        "backward",
+        "weight",
+        "pair",
+        "bubble",
+        "exchange",
+        "optimizer",
+        "finish",
+    ];
     let mut read = Vec::new();
     let mut complete = true;
     for key in keys {

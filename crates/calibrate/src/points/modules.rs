@@ -209,7 +209,8 @@ fn layer_terms(arch: &Architecture, shape: [u64; 4], machine: &Machine, dtype: D
         expert: 1,
         expert_tensor: 1,
     };
-    let wire = Wire { activation_bytes: 2.0, dispatch_bytes: 2.0, combine_bytes: 2.0 };
+    let wire =
+        Wire { activation_bytes: 2.0, gather_bytes: 2.0, dispatch_bytes: 2.0, combine_bytes: 2.0 };
     let steps = model::layer_steps(arch, &arch.layers[0], &shard, &wire);
     let mut sums = [0.0; 4];
     let ffn =

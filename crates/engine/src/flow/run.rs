@@ -99,7 +99,8 @@ impl<'a> Loop<'a> {
         run
     }
 
-    /// Puts every node into its meetings: tensor, context, expert, shard, data, tied ends.
+    /// Puts every node into its meetings: tensor, context, expert, shard, data, the rank at the same
+    /// distance from the other end.
     fn meet(&mut self) {
         let mut known: Vec<(usize, usize, u32)> = Vec::new();
         for node in 0..self.nodes.len() {
@@ -111,11 +112,13 @@ impl<'a> Loop<'a> {
                 (2, stage, keys[2]),
                 (3, stage, 0),
                 (4, stage, 0),
-                (5, 0, line as u32),
+                (5, stage.min(self.stages - 1 - stage), line as u32),
             ];
             for (which, key) in wanted.into_iter().enumerate() {
-                // Only the ends of a pipeline share a tied embedding.
-                if which == 5 && stage != 0 && stage + 1 != self.stages {
+                // Only the ends of a pipeline share a tied embedding; DualPipe has all stages twice.
+                let shares =
+                    self.program.schedule.mirrored() || stage == 0 || stage + 1 == self.stages;
+                if which == 5 && !shares {
                     continue;
                 }
                 let at = known.iter().rposition(|k| *k == key).unwrap_or_else(|| {

@@ -68,7 +68,10 @@ pub(super) fn core(rank: &mut Rank, work: Work) {
 /// scores over all keys (no causal skipping), softmax with dropout where the model has it, values.
 ///
 /// Softmax moves 4 bytes a score forward and 6 backward, dropout 5 more each way with its one-byte
-/// mask (arXiv 2205.05198, section 4.1). `core` itself if it is no grouped attention.
+/// mask (arXiv 2205.05198, section 4.1). Megatron's fused softmax takes whole blocks of four heads
+/// (`is_kernel_available` of its `fused_softmax.py`); a rank with another number of heads times
+/// sequences casts to FP32, scales, masks, takes the softmax and casts back one by one: 33 bytes
+/// forward and 41 backward. `core` itself if it is no grouped attention.
 pub fn unfused_attention(arch: &Architecture, shard: &Shard, core: &Operator) -> Vec<Operator> {
     let Work::Attention { rows, heads, d_qk, d_v, keys, .. } = core.work else {
         return vec![core.clone()];
@@ -77,15 +80,17 @@ pub fn unfused_attention(arch: &Architecture, shard: &Shard, core: &Operator) ->
     let (m, n, count) = (rows / sequences, keys / sequences, heads * sequences);
     let scores = m * n * count;
     let dropout = if super::has_dropout(arch) { 5.0 } else { 0.0 };
+    let fused = count % 4.0 == 0.0;
+    let (forward, backward, kernels) = if fused { (4.0, 6.0, 1.0) } else { (33.0, 41.0, 5.0) };
     let softmax = Work::Memory {
-        bytes: (4.0 + dropout) * scores,
-        backward_bytes: (6.0 + dropout) * scores,
+        bytes: (forward + dropout) * scores,
+        backward_bytes: (backward + dropout) * scores,
         flops: 5.0 * scores,
     };
     let part = |name, work, launches| Operator { name, work, launches, ..core.clone() };
     vec![
         part("scores", Work::Gemm { m, n, k: d_qk, count }, 1.0),
-        part("softmax", softmax, if dropout > 0.0 { 2.0 } else { 1.0 }),
+        part("softmax", softmax, kernels + if dropout > 0.0 { 1.0 } else { 0.0 }),
         part("values", Work::Gemm { m, n: d_v, k: n, count }, 1.0),
     ]
 }

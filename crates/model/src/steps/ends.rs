@@ -66,8 +66,10 @@ fn head(rank: &mut Rank) {
     rank.norm("final_norm", rank.rows, rank.hidden);
     let (tokens, hidden) = (rank.tokens, rank.hidden);
     let bytes = tokens * hidden * rank.wire.activation_bytes;
-    if rank.shard.sequence_parallel {
-        rank.enter_tensor("tp_head_in", hidden);
+    if rank.shard.tensor > 1 && rank.shard.sequence_parallel {
+        // In 16 bits, whatever the products of the blocks gather.
+        let gather = (Collective::AllGather, bytes);
+        rank.exchange("tp_head_in", Axis::Tensor, gather, (Collective::ReduceScatter, bytes));
     } else if rank.shard.tensor > 1 {
         // Only the gradient of the replicated input is summed.
         let reduce = Collective::AllReduce;

@@ -118,12 +118,12 @@ impl<'a> Rank<'a> {
     /// left out.
     pub fn enter_tensor(&mut self, name: &'static str, width: f64) {
         if self.shard.tensor > 1 && self.shard.sequence_parallel {
-            let bytes = self.tokens * width * self.wire.activation_bytes;
+            let elements = self.tokens * width;
             self.exchange(
                 name,
                 Axis::Tensor,
-                (Collective::AllGather, bytes),
-                (Collective::ReduceScatter, bytes),
+                (Collective::AllGather, elements * self.wire.gather_bytes),
+                (Collective::ReduceScatter, elements * self.wire.activation_bytes),
             );
         }
     }
@@ -134,13 +134,15 @@ impl<'a> Rank<'a> {
         if self.shard.tensor == 1 {
             return;
         }
-        let bytes = self.tokens * width * self.wire.activation_bytes;
+        let elements = self.tokens * width;
+        let bytes = elements * self.wire.activation_bytes;
         let (forward, backward) = if self.shard.sequence_parallel {
-            (Collective::ReduceScatter, Collective::AllGather)
+            let gathered = elements * self.wire.gather_bytes;
+            (Collective::ReduceScatter, (Collective::AllGather, gathered))
         } else {
-            (Collective::AllReduce, Collective::AllReduce)
+            (Collective::AllReduce, (Collective::AllReduce, bytes))
         };
-        self.exchange(name, Axis::Tensor, (forward, bytes), (backward, bytes));
+        self.exchange(name, Axis::Tensor, (forward, bytes), backward);
     }
 
     /// Gathers `elements` of this rank from every rank of the context group. Backward gathers them

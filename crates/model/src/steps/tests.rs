@@ -4,7 +4,8 @@ use super::*;
 use crate::samples::{grouped_dense, moe, shard, v3, v4_pro};
 use crate::{Attention, Axis, Collective, Exchange, Operator, Role, Tag, Work};
 
-const WIRE: Wire = Wire { activation_bytes: 2.0, dispatch_bytes: 1.0, combine_bytes: 2.0 };
+const WIRE: Wire =
+    Wire { activation_bytes: 2.0, gather_bytes: 2.0, dispatch_bytes: 1.0, combine_bytes: 2.0 };
 
 fn flops(steps: &[Step]) -> f64 {
     operators(steps).map(|operator| operator.work.matrix_flops()).sum()
@@ -322,4 +323,41 @@ fn a_micro_batch_of_two_does_and_sends_twice_as_much() {
             }
         }
     }
+}
+
+#[test]
+fn rows_cast_before_they_are_gathered_take_half_the_wire() {
+    let arch = grouped_dense();
+    let cut = Shard { tensor: 8, sequence_parallel: true, ..shard(4096) };
+    let narrow = Wire { gather_bytes: 1.0, ..WIRE };
+    let layer = arch.layers.last().unwrap();
+    let [wide, fp8] = [&WIRE, &narrow].map(|wire| layer_steps(&arch, layer, &cut, wire));
+    let entering = |steps: &[Step]| exchange(steps, "tp_ffn_in").unwrap();
+    assert_eq!(2.0 * entering(&fp8).forward_bytes, entering(&wide).forward_bytes);
+    assert_eq!(entering(&fp8).backward_bytes, entering(&wide).backward_bytes);
+    let leaving = |steps: &[Step]| exchange(steps, "tp_ffn_out").unwrap();
+    assert_eq!(leaving(&fp8).forward_bytes, leaving(&wide).forward_bytes);
+    assert_eq!(2.0 * leaving(&fp8).backward_bytes, leaving(&wide).backward_bytes);
+    // The head is no narrow product.
+    let [wide, fp8] = [&WIRE, &narrow].map(|wire| head_steps(&arch, &cut, wire));
+    assert_eq!(exchange(&fp8, "tp_head_in"), exchange(&wide, "tp_head_in"));
+}
+
+#[test]
+fn softmax_is_fused_for_whole_blocks_of_four_heads() {
+    let arch = grouped_dense();
+    let layer = arch.layers.last().unwrap();
+    let softmax = |tensor, micro_batch| {
+        let cut = Shard { micro_batch, tensor, ..shard(1024) };
+        let steps = layer_steps(&arch, layer, &cut, &WIRE);
+        let core = operators(&steps).find(|o| o.name == "core").unwrap().clone();
+        let parts = unfused_attention(&arch, &cut, &core);
+        let scores = 1024.0 * 1024.0 * 32.0 / tensor as f64 * micro_batch as f64;
+        let Work::Memory { bytes, .. } = parts[1].work else { panic!("{parts:?}") };
+        (bytes / scores, parts[1].launches)
+    };
+    // 32 heads over 8 and 16 ranks: four and two a sequence.
+    assert_eq!(softmax(8, 1), (4.0, 1.0));
+    assert_eq!(softmax(16, 1), (33.0, 5.0));
+    assert_eq!(softmax(16, 2), (4.0, 1.0));
 }

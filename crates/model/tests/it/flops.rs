@@ -123,7 +123,8 @@ fn cache_bytes_are_the_known_ones() {
 #[test]
 fn operators_do_the_flops_that_are_counted() {
     use model::{Shard, Step, Wire, head_steps, layer_steps, mtp_steps};
-    let wire = Wire { activation_bytes: 2.0, dispatch_bytes: 1.0, combine_bytes: 2.0 };
+    let wire =
+        Wire { activation_bytes: 2.0, gather_bytes: 2.0, dispatch_bytes: 1.0, combine_bytes: 2.0 };
     let ids = [
         "deepseek-v4-pro",
         "deepseek-v4-flash",
