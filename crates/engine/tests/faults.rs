@@ -24,7 +24,18 @@ fn faults(fail: &[&str], slow: &[&str]) -> Vec<Fault> {
 }
 
 fn run(job: &(Program, Machine), faults: Vec<Fault>, unfolded: bool) -> FlowAnswer {
-    let options = FlowOptions { faults, unfolded, explained: !unfolded, ..FlowOptions::default() };
+    run_uneven(job, faults, Vec::new(), unfolded)
+}
+
+fn run_uneven(
+    job: &(Program, Machine),
+    faults: Vec<Fault>,
+    expert_tokens: Vec<f64>,
+    unfolded: bool,
+) -> FlowAnswer {
+    let explained = !unfolded;
+    let options =
+        FlowOptions { faults, expert_tokens, unfolded, explained, ..FlowOptions::default() };
     flow(&job.0, &job.1, &options).expect("a good program")
 }
 
@@ -83,8 +94,38 @@ fn a_fault_folds_as_every_rank_would_run() {
             let unfolded = run(&job, faults(&fail, &slow), true);
             assert!(folded.classes < unfolded.classes);
             assert_eq!(folded.step_s, unfolded.step_s, "{schedule} {fail:?} {slow:?}");
+            // Two of eight holders of experts are busier, the slow rank 35 one of them.
+            let tokens: Vec<f64> = (0..256).map(|e| [1.0, 1.5][usize::from(e / 64 == 1)]).collect();
+            let folded = run_uneven(&job, faults(&fail, &slow), tokens.clone(), false);
+            let unfolded = run_uneven(&job, faults(&fail, &slow), tokens, true);
+            assert!(folded.classes < unfolded.classes);
+            assert_eq!(folded.step_s, unfolded.step_s, "{schedule} {fail:?} {slow:?}, uneven");
         }
     }
+}
+
+#[test]
+fn a_broken_link_costs_what_its_graph_says() {
+    // Eight experts' ranks on one board, everyone with everyone: what two send each other goes two
+    // hops, over the six others or four planes of switches, so that links carry a tenth more.
+    let sets = [
+        ("chips", "512"),
+        ("plan.expert", "8"),
+        ("plan.overlap", "[\"pipeline\"]"),
+        ("batch_sequences", "512"),
+    ];
+    let job = step(&load("qwen3-235b-on-atlas-950", &sets));
+    let exposed = |answer: &FlowAnswer| {
+        let part = answer.parts.iter().find(|p| p.kind == engine::PartKind::Exposed(2));
+        part.expect("expert traffic").seconds
+    };
+    let whole = run(&job, Vec::new(), false);
+    // In the stage that takes longest: others would wait for it anyway.
+    let rank = 64 * whole.critical;
+    let link = format!("link:{rank}-{}", rank + 1);
+    let hit = run(&job, faults(&[&link], &[]), false);
+    let ratio = exposed(&hit) / exposed(&whole);
+    assert!((ratio - 1.1).abs() < 0.005, "{ratio}");
 }
 
 #[test]

@@ -143,9 +143,9 @@ fn apply(graph: &Graph, out: &mut Graph, fault: &Fault) -> Result<(), Diagnostic
         Fault::Port { chip: n, level, index, left } => {
             let n = chip(*n)?;
             let label = level_index(graph, level)?;
-            let mut links = graph.out(n).filter(|l| graph.label[*l] as usize == label);
+            let mut links = graph.out(n).filter(|l| graph.label(*l) as usize == label);
             let found = links.nth(*index as usize).ok_or_else(|| {
-                let count = graph.out(n).filter(|l| graph.label[*l] as usize == label).count();
+                let count = graph.out(n).filter(|l| graph.label(*l) as usize == label).count();
                 error(format!("chip {n} has {count} links at `{level}`, none numbered {index}"))
             })?;
             slow(out, found, *left);

@@ -39,8 +39,9 @@ pub struct Graph {
     pub(crate) to: Vec<u32>,
     pub(crate) reverse: Vec<u32>,
     pub(crate) bytes_per_s: Vec<f64>,
-    pub(crate) latency_ps: Vec<u64>,
-    pub(crate) label: Vec<u16>,
+    /// Kind of each link, into `wires`: what faults leave as it is.
+    pub(crate) wire: Vec<u16>,
+    pub(crate) wires: Vec<Wire>,
     pub(crate) labels: Vec<String>,
     pub(crate) dead: Vec<bool>,
 }
@@ -93,12 +94,17 @@ impl Graph {
 
     /// Time over a link. Picoseconds.
     pub fn latency_ps(&self, link: usize) -> u64 {
-        self.latency_ps[link]
+        self.wires[self.wire[link] as usize].latency_ps
     }
 
     /// The level a link belongs to.
     pub fn level_name(&self, link: usize) -> &str {
-        &self.labels[self.label[link] as usize]
+        &self.labels[self.label(link) as usize]
+    }
+
+    /// The level a link belongs to, by number.
+    pub(crate) fn label(&self, link: usize) -> u16 {
+        self.wires[self.wire[link] as usize].label
     }
 
     /// Whether a node has failed.
@@ -151,7 +157,7 @@ impl Graph {
 }
 
 /// One kind of link.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Wire {
     pub bytes_per_s: f64,
     pub latency_ps: u64,
@@ -165,9 +171,8 @@ pub(crate) struct Builder {
     nodes: u32,
     from: Vec<u32>,
     to: Vec<u32>,
-    bytes_per_s: Vec<f64>,
-    latency_ps: Vec<u64>,
-    label: Vec<u16>,
+    wire: Vec<u16>,
+    wires: Vec<Wire>,
     back: Vec<u32>,
     labels: Vec<String>,
 }
@@ -183,9 +188,8 @@ impl Builder {
             nodes,
             from: Vec::new(),
             to: Vec::new(),
-            bytes_per_s: Vec::new(),
-            latency_ps: Vec::new(),
-            label: Vec::new(),
+            wire: Vec::new(),
+            wires: Vec::new(),
             back: Vec::new(),
             labels: Vec::new(),
         }
@@ -236,9 +240,12 @@ impl Builder {
     pub fn link(&mut self, (from, to): (u32, u32), wire: Wire, back: u32) {
         self.from.push(from);
         self.to.push(to);
-        self.bytes_per_s.push(wire.bytes_per_s);
-        self.latency_ps.push(wire.latency_ps);
-        self.label.push(wire.label);
+        // A level has a kind or two: the last is nearly always the one.
+        let kind = self.wires.iter().rposition(|w| *w == wire).unwrap_or_else(|| {
+            self.wires.push(wire);
+            self.wires.len() - 1
+        });
+        self.wire.push(kind as u16);
         self.back.push(back);
     }
 
@@ -276,9 +283,12 @@ impl Builder {
             from: by(&order, &self.from),
             to: by(&order, &self.to),
             reverse: order.iter().map(|&o| place[self.back[o as usize] as usize]).collect(),
-            bytes_per_s: by(&order, &self.bytes_per_s),
-            latency_ps: by(&order, &self.latency_ps),
-            label: by(&order, &self.label),
+            bytes_per_s: order
+                .iter()
+                .map(|&o| self.wires[self.wire[o as usize] as usize].bytes_per_s)
+                .collect(),
+            wire: by(&order, &self.wire),
+            wires: self.wires,
             labels: self.labels,
             dead: vec![false; nodes],
             first,

@@ -191,7 +191,7 @@ impl<'a> Router<'a> {
                 link
             };
             route.push((link as u32, 1.0));
-            latency += self.graph.latency_ps[link];
+            latency += self.graph.latency_ps(link);
             node = self.graph.to[link];
         }
         Some((route, latency))
@@ -224,7 +224,7 @@ impl<'a> Router<'a> {
                     *route.entry(link as u32).or_default() += part;
                     let entry = beyond.entry(next).or_default();
                     entry.0 += part;
-                    entry.1 = entry.1.max(latency + self.graph.latency_ps[link]);
+                    entry.1 = entry.1.max(latency + self.graph.latency_ps(link));
                 }
             }
             layer = beyond;
@@ -250,7 +250,7 @@ impl<'a> Router<'a> {
             let ways = self.search.ways[via as usize];
             let (mut route, time) = self.split(via, to, false)?;
             route.push((link as u32, 1.0));
-            latency = latency.max(time + graph.latency_ps[link]);
+            latency = latency.max(time + graph.latency_ps(link));
             bundles.push((ways, route));
         }
         Some((blended(&bundles), latency))
@@ -319,7 +319,7 @@ impl<'a> Router<'a> {
                     let part = share * w / ways;
                     *route.entry(link as u32).or_insert(0.0) += part;
                     *nearer.entry(prior).or_insert(0.0) += part;
-                    slowest = slowest.max(graph.latency_ps[link]);
+                    slowest = slowest.max(graph.latency_ps(link));
                 }
             }
             latency += slowest;

@@ -76,7 +76,7 @@ fn eccentricity(graph: &Graph, source: u32) -> (u32, u64) {
         for link in graph.out(node).filter(|l| graph.bytes_per_s[*l] > 0.0) {
             let next = graph.to[link];
             if reached[next as usize].is_none() {
-                reached[next as usize] = Some((hops + 1, time + graph.latency_ps[link]));
+                reached[next as usize] = Some((hops + 1, time + graph.latency_ps(link)));
                 queue.push_back(next);
             }
         }
@@ -190,7 +190,7 @@ fn ports(graph: &Graph) -> Vec<PortUse> {
         };
         let mut here: BTreeMap<u16, (u32, f64)> = BTreeMap::new();
         for link in graph.out(node).filter(|l| graph.bytes_per_s[*l] > 0.0) {
-            let entry = here.entry(graph.label[link]).or_default();
+            let entry = here.entry(graph.label(link)).or_default();
             entry.0 += 1;
             entry.1 += graph.bytes_per_s[link];
         }

@@ -68,8 +68,7 @@ fn image(graph: &Graph, link: usize, moved: impl Fn(u32) -> u32) -> Option<usize
     let found = candidate(link)
         .or_else(|| candidate(graph.reverse(link)).map(|back| graph.reverse(back)))?;
     let same = graph.bytes_per_s[found] == graph.bytes_per_s[link]
-        && graph.latency_ps[found] == graph.latency_ps[link]
-        && graph.label[found] == graph.label[link]
+        && graph.wire[found] == graph.wire[link]
         && graph.to[found] == moved(graph.to[link]);
     same.then_some(found)
 }
@@ -146,7 +145,7 @@ impl Symmetry {
                     continue;
                 }
                 ways[next] += ways[node];
-                latency[next] = latency[next].max(latency[node] + graph.latency_ps[link]);
+                latency[next] = latency[next].max(latency[node] + graph.latency_ps(link));
                 for class in 0..classes {
                     table[next * classes + class] += ways[node] * table[node * classes + class];
                 }
@@ -264,13 +263,10 @@ pub(crate) fn push_row(set: &mut FlowSet, row: &mut [(u32, f64)]) {
 /// Destinations with equal rows of the table.
 fn grouped(endpoints: usize, classes: usize, table: &[f64], latency: &[u64]) -> Vec<PairClass> {
     // Equal mixes may differ by rounding: compare to a billionth.
-    let key = |node: usize, class: usize| (table[node * classes + class] * 1e9).round() as i64;
+    let rounded: Vec<i64> = table.iter().map(|e| (e * 1e9).round() as i64).collect();
+    let key = |node: usize| &rounded[node * classes..(node + 1) * classes];
     let mut order: Vec<u32> = (1..endpoints as u32).collect();
-    let compare = |a: usize, b: usize| {
-        let rows = (0..classes).map(|c| key(a, c).cmp(&key(b, c)));
-        rows.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
-            .then(latency[a].cmp(&latency[b]))
-    };
+    let compare = |a: usize, b: usize| key(a).cmp(key(b)).then(latency[a].cmp(&latency[b]));
     order.sort_by(|a, b| compare(*a as usize, *b as usize));
     let mut out: Vec<PairClass> = Vec::new();
     let mut last = 0;

@@ -11,7 +11,7 @@ pub struct FlowOptions {
     /// What is broken or slow; the classes they touch are unfolded.
     pub faults: Vec<Fault>,
     /// Tokens of every routed expert, in any unit, if they are uneven; empty for even loads. Ranks
-    /// with different loads are unfolded. Not together with faults.
+    /// with different loads are unfolded.
     pub expert_tokens: Vec<f64>,
     /// Whether every rank is a class of its own, with explicit peers. For tests and small jobs.
     pub unfolded: bool,

@@ -18,13 +18,20 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The class that took longest and how long, in seconds.
+    /// The class that took longest and how long, in seconds; of several that end together, the one
+    /// that the others waited for.
     pub(super) fn critical(&self, outcome: &Outcome) -> (usize, f64) {
         let took = |at: usize| {
             let node = &outcome.nodes[at];
             node.end - self.begin(outcome, at)
         };
-        let last = (0..outcome.nodes.len()).rev().max_by_key(|&at| took(at)).unwrap_or(0);
+        let waited = |at: usize| {
+            let totals = &outcome.nodes[at].totals;
+            totals.bubble + totals.data
+        };
+        let later =
+            |&a: &usize, &b: &usize| took(a).cmp(&took(b)).then(waited(b).total_cmp(&waited(a)));
+        let last = (0..outcome.nodes.len()).rev().max_by(later).unwrap_or(0);
         (last, took(last) as f64 * 1e-12)
     }
 

@@ -19,8 +19,9 @@ pub enum FaultKind {
         /// Its rank.
         rank: u64,
     },
-    /// One port of a rank's chip into a level: of a mesh one of its links, of switches one of its
-    /// ports. Where their number is not known, the rate is what is left of the rank's whole bandwidth.
+    /// One port of a rank's chip into a level: of a mesh its link to the next member, of switches its
+    /// port into the first plane. Where their number is not known, the rate is what is left of the
+    /// rank's whole bandwidth.
     Port {
         /// Its rank.
         rank: u64,
@@ -39,8 +40,8 @@ pub enum FaultKind {
         /// Which.
         board: u64,
     },
-    /// Switches of a level: one of its planes, or where it has one only, its whole rate, for every rank
-    /// of that instance.
+    /// A switch of a level: of its first plane, or where it has one only, all of it, for every rank of
+    /// that instance.
     Switch {
         /// Name of the level.
         level: String,

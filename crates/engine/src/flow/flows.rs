@@ -1,6 +1,5 @@
 //! Flows and the links they share.
 
-use super::lines::Line;
 use super::node::Wants;
 use super::pieces::{Comm, SEND};
 use super::run::picoseconds;
@@ -49,8 +48,6 @@ pub(super) struct Change {
 pub(super) struct Link {
     /// Flows on it.
     flows: Vec<u32>,
-    /// What it can carry, of normal.
-    capacity: f64,
     /// What it carries, of normal.
     load: f64,
     since: u64,
@@ -75,23 +72,11 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(
-        lines: &[Line],
-        stages: usize,
-        levels: [f64; MAX_LEVELS],
-        shared: bool,
-    ) -> Self {
-        let nodes = lines.iter().flat_map(|l| (0..stages).map(move |s| &l.ports[s]));
-        let links = nodes.flat_map(|ports| {
-            ports.iter().flat_map(|&rate| {
-                let link = Link { capacity: rate, ..Link::default() };
-                [link.clone(), link]
-            })
-        });
+    pub(super) fn new(nodes: usize, levels: [f64; MAX_LEVELS], shared: bool) -> Self {
         Self {
             flows: Vec::new(),
             free: Vec::new(),
-            links: links.collect(),
+            links: vec![Link::default(); 2 * MAX_LEVELS * nodes],
             levels,
             shared,
             recorded: false,
@@ -270,13 +255,7 @@ impl Network {
     /// Sets the speeds of a closed set of flows.
     fn pace(&mut self, group: &[u32], now: u64) -> Vec<Change> {
         let demands: Vec<&Demand> = group.iter().map(|&f| &self.flows[f as usize].demand).collect();
-        let links = &self.links;
-        let new = if self.shared {
-            speeds(&demands, |link| links[link as usize].capacity)
-        } else {
-            let alone = |d: &&Demand| speeds(&[*d], |link| links[link as usize].capacity)[0];
-            demands.iter().map(alone).collect()
-        };
+        let new = if self.shared { speeds(&demands, |_| 1.0) } else { vec![1.0; demands.len()] };
         let mut changes = Vec::new();
         for (&flow, speed) in group.iter().zip(new) {
             if speed == self.flows[flow as usize].speed {
@@ -319,8 +298,7 @@ impl Network {
             load += share * f.speed;
         }
         let l = &mut self.links[link as usize];
-        let most = l.capacity;
-        assert!(!self.shared || load <= most * (1.0 + 1e-9), "a link carries {load} of {most}");
+        assert!(!self.shared || load <= 1.0 + 1e-9, "a link carries {load} of what it can");
         let passed = now - l.since;
         l.bytes += l.load * self.levels[level] * passed as f64 * 1e-12;
         l.busy_ps += if l.load > 0.0 { passed } else { 0 };

@@ -5,7 +5,7 @@
 //! *block*; blocks meet only when gradients are exchanged. What is different splits its block into
 //! lines and leaves the other blocks in one.
 
-use fabric::MAX_LEVELS;
+use super::pieces::STREAMS;
 use model::Axis;
 use program::Program;
 
@@ -23,8 +23,8 @@ pub(super) struct Line {
     pub groups: [u32; 3],
     /// Speed of compute by pipeline rank, 1 for normal.
     pub speed: Vec<f64>,
-    /// Rate of its ports by pipeline rank and level, 1 for normal.
-    pub ports: Vec<[f64; MAX_LEVELS]>,
+    /// How many times as long its streams take, by pipeline rank; 1 for normal.
+    pub longer: Vec<[f64; STREAMS]>,
     /// Tokens of its routed experts over the mean.
     pub load: f64,
 }
@@ -37,7 +37,7 @@ impl Line {
             micro_batches,
             groups: [0; 3],
             speed: vec![1.0; stages],
-            ports: vec![[1.0; MAX_LEVELS]; stages],
+            longer: vec![[1.0; STREAMS]; stages],
             load: 1.0,
         }
     }

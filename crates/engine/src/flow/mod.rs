@@ -6,18 +6,21 @@
 //! with classes of ranks, passes and stretches of a pass, never with ranks.
 
 mod answer;
+mod degrade;
 mod effects;
 mod explain;
 mod fault;
 mod finish;
 mod flows;
 mod lines;
+mod loads;
 mod node;
 mod pieces;
 mod record;
 mod rehearse;
 mod run;
 mod share;
+mod wires;
 
 pub use answer::{FlowAnswer, FlowOptions, Gap, LinkUse};
 pub use fault::{Fault, FaultKind};
@@ -113,20 +116,11 @@ fn lines_of(
     machine: &Machine,
     options: &FlowOptions,
 ) -> Result<Vec<Line>, Diagnostics> {
-    match (options.faults.is_empty(), options.expert_tokens.is_empty()) {
-        (true, true) if options.unfolded => Ok(lines::unfolded(program)),
-        (true, true) => Ok(lines::folded(program)),
-        (false, true) => {
-            let fabric = fabric::Fabric::new(&machine.cluster, program.ranks);
-            let levels = &machine.cluster.levels;
-            effects::with_faults(program, &fabric, levels, &options.faults, options.unfolded)
-        }
-        (true, false) => Ok(effects::with_loads(program, &options.expert_tokens)?),
-        (false, false) => {
-            let message = "faults and uneven expert loads cannot be run together yet";
-            Err(Diagnostic::error("flow::faults", message).into())
-        }
+    let (faults, tokens) = (&options.faults, &options.expert_tokens);
+    if !faults.is_empty() || !tokens.is_empty() {
+        return effects::lines(program, machine, faults, tokens, options.unfolded);
     }
+    Ok(if options.unfolded { lines::unfolded(program) } else { lines::folded(program) })
 }
 
 fn all(code: &'static str, problems: Vec<String>) -> Diagnostics {

@@ -40,6 +40,11 @@ impl Comm {
         }
     }
 
+    /// The same bytes in so many times the time.
+    pub(super) fn longer(&self, times: f64) -> Self {
+        Self { seconds: self.seconds * times, ..*self }
+    }
+
     pub(super) fn part(&self, share: f64) -> Self {
         let bytes = self.bytes.map(|b| b * share);
         Self { seconds: self.seconds * share, bytes, ..*self }

@@ -77,7 +77,7 @@ impl<'a> Loop<'a> {
             tables,
             stages,
             nodes: Vec::new(),
-            network: Network::new(lines, stages, pieces.capacity, shared),
+            network: Network::new(lines.len() * stages, pieces.capacity, shared),
             meetings: Vec::new(),
             queue: BinaryHeap::new(),
             sequence: 0,
@@ -229,6 +229,11 @@ impl<'a> Loop<'a> {
             }
             Doing::Done => false,
         }
+    }
+
+    /// How many times as long a stream of a node takes.
+    fn longer(&self, node: usize, stream: usize) -> f64 {
+        self.lines[self.nodes[node].line].longer[self.nodes[node].stage][stream]
     }
 
     fn table(&self, node: usize) -> &'a Timetable {
@@ -400,8 +405,10 @@ impl<'a> Loop<'a> {
         while let Some(&(target, want, chunk, micro)) = self.nodes[node].sends.front() {
             let boundary = &self.pieces.boundary;
             if boundary.seconds > 0.0 {
+                let either = self.longer(node, SEND).max(self.longer(target as usize, SEND));
+                let boundary = boundary.longer(either);
                 let flow =
-                    self.network.message(node as u32, target, boundary, (want, chunk, micro));
+                    self.network.message(node as u32, target, &boundary, (want, chunk, micro));
                 self.start_flow(flow);
                 return;
             }
@@ -427,6 +434,7 @@ impl<'a> Loop<'a> {
             self.nodes[node].queued[comm.stream].push_back((comm, owner));
             return;
         }
+        let comm = comm.longer(self.longer(node, comm.stream));
         self.nodes[node].posted[comm.stream] = Some((comm, owner));
         let meeting = &mut self.meetings[at];
         meeting.arrived += 1;
