@@ -133,27 +133,27 @@ pub(crate) fn phases(
     }
 }
 
-/// Levels the group crosses, with the members inside one instance of the level below.
+/// Levels the group crosses, with the fewest members inside one instance of the level below: what
+/// enters and leaves that instance goes through their ports.
 fn crossed<'a>(
     fabric: &'a Fabric,
     span: &'a Span,
 ) -> impl Iterator<Item = (usize, &'a Channel, u64, u64)> {
-    let mut inside = 1;
     fabric.channels().iter().enumerate().filter_map(move |(level, channel)| {
-        let (fan, members_below) = (span.fan[level], inside);
-        inside *= fan;
-        (fan > 1).then_some((level, channel, fan, members_below))
+        let fan = span.fan[level];
+        let (_, least, _) = span.below(level);
+        (fan > 1).then_some((level, channel, fan, least))
     })
 }
 
 /// `passes`·(n-1)/n·B through every cut of the ring (Patarasuk and Yuan, 2009); the members inside
 /// one instance share its way out, each through its own port. Steps: one hop per link of the ring.
 fn ring(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases {
-    let size = span.size();
-    let n = size as f64;
+    let n = span.size() as f64;
     let mut out = Phases::new();
     for (level, channel, fan, below) in crossed(fabric, span) {
-        let hops = (size / below - size / (below * fan)) as f64;
+        let (_, _, instances) = span.below(level);
+        let hops = (instances - span.touched[level]) as f64;
         out.push(Phase {
             level,
             steps: passes * hops,
@@ -226,7 +226,7 @@ fn all_to_all(fabric: &Fabric, span: &Span, bytes: f64, fewer: &[f64; MAX_LEVELS
     let mut out = Phases::new();
     for (level, channel, fan, below) in crossed(fabric, span) {
         let beyond = match channel.wiring {
-            Wiring::Switch => (below * fan - below) as f64 / n,
+            Wiring::Switch => (span.most[level] - below) as f64 / n,
             Wiring::FullMesh | Wiring::Torus => {
                 (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
             }
@@ -248,7 +248,7 @@ fn block_members(fabric: &Fabric, span: &Span, level: usize) -> f64 {
     let end = (level..channels.len())
         .find(|&l| channels[l].wiring == Wiring::Switch)
         .unwrap_or(channels.len());
-    span.fan[..end].iter().product::<u64>() as f64
+    span.most[end - 1] as f64
 }
 
 fn point(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {

@@ -112,12 +112,9 @@ pub fn deduplication(
     limit: Option<u64>,
 ) -> [f64; fabric::MAX_LEVELS] {
     let mut factor = [1.0; fabric::MAX_LEVELS];
-    let size = span.size();
-    let mut inside = 1;
-    for (level, &fan) in span.fan.iter().enumerate() {
+    for level in 0..fabric::MAX_LEVELS {
         // Instances of the level below are what a token crosses this level to reach.
-        let instances = size / inside;
-        inside *= fan;
+        let (_, _, instances) = span.below(level);
         if instances > 1 {
             let touched = expected_touched(instances, experts, topk);
             let touched = limit.map_or(touched, |l| touched.min(l as f64));

@@ -1,6 +1,7 @@
 //! A cluster's fabric as channels, and a communication group as its footprint on them.
 //!
-//! Not valid for irregular groups, faults or uneven links: those need the graph.
+//! Groups that straddle instances are priced by their worst footprint. Not valid for faults or uneven
+//! links: those need the graph.
 use catalog::{Cluster, Wiring};
 
 /// Most levels a cluster can have.
@@ -62,13 +63,24 @@ impl Channel {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fabric {
     channels: Vec<Channel>,
+    ranks: u64,
 }
 
-/// A group's footprint: how many members lie in one instance of each level.
+/// A group's footprint: how its members lie in the instances of each level, innermost first.
+///
+/// Where groups lie differently (some straddle two instances), each figure is the worst over all
+/// groups of the axis, since the step waits for the slowest. Regular groups have one footprint:
+/// `least` and `most` are the product of `fan` up to their level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
-    /// Fan-out at each level, innermost first; the product is the group's size.
+    /// Most instances of the level below that a group touches inside one instance of the level.
     pub fan: [u64; MAX_LEVELS],
+    /// Fewest members in an instance that a group touches: all of them share its way out.
+    pub least: [u64; MAX_LEVELS],
+    /// Most members in one instance.
+    pub most: [u64; MAX_LEVELS],
+    /// Most instances that a group touches.
+    pub touched: [u64; MAX_LEVELS],
 }
 
 impl Fabric {
@@ -76,34 +88,43 @@ impl Fabric {
     ///
     /// The job is laid evenly: every instance of a level holds the same number of its ranks, the
     /// largest that the level's size allows and that divides the job (64 of an NVL72's 72 for a job
-    /// of 256), as schedulers do for regular grids.
+    /// of 256), as schedulers do for regular grids. A job that the cluster does not hold so (100,000
+    /// ranks on 98 pods of 1,024 chips) is packed: ranks fill the chips in order, and the last
+    /// instance of each level is part filled.
     ///
     /// # Panics
     /// If the cluster has more than [`MAX_LEVELS`] levels, which its parser refuses.
     pub fn new(cluster: &Cluster, ranks: u64) -> Self {
-        assert!(cluster.levels.len() <= MAX_LEVELS, "more than {MAX_LEVELS} levels");
+        let levels = &cluster.levels;
+        assert!(levels.len() <= MAX_LEVELS, "more than {MAX_LEVELS} levels");
         let (mut below, mut size_below) = (1_u64, 1_u64);
-        let channels = cluster
-            .levels
-            .iter()
-            .map(|level| {
-                let held = even_share(level.size, below, ranks);
-                let channel = Channel {
-                    wiring: level.wiring,
-                    fan: (level.size / size_below).max(1),
-                    ranks: held,
-                    bytes_per_s: level.bandwidth.value * level.utilisation.value
-                        / level.oversubscription.value,
-                    latency_s: level.latency.value,
-                    reduces: level.in_network_reduction,
-                    reduction_channels: level.reduction_channels,
-                    rings: rings(&level.cabling.dims, held / below),
-                };
-                (below, size_below) = (held, level.size);
-                channel
-            })
-            .collect();
-        Self { channels }
+        let mut shares = [1; MAX_LEVELS];
+        let mut even = true;
+        for (share, level) in shares.iter_mut().zip(levels) {
+            let most = (level.size / size_below).max(1).saturating_mul(below);
+            *share = even_share(most, below, ranks);
+            let there = cluster.chips.div_ceil(level.size);
+            even &= ranks.is_multiple_of(*share) && ranks / *share <= there;
+            (below, size_below) = (*share, level.size);
+        }
+        (below, size_below) = (1, 1);
+        let channels = levels.iter().zip(shares).map(|(level, share)| {
+            let held = if even { share } else { level.size.min(ranks) };
+            let channel = Channel {
+                wiring: level.wiring,
+                fan: (level.size / size_below).max(1),
+                ranks: held,
+                bytes_per_s: level.bandwidth.value * level.utilisation.value
+                    / level.oversubscription.value,
+                latency_s: level.latency.value,
+                reduces: level.in_network_reduction,
+                reduction_channels: level.reduction_channels,
+                rings: rings(&level.cabling.dims, held / below),
+            };
+            (below, size_below) = (held, level.size);
+            channel
+        });
+        Self { channels: channels.collect(), ranks }
     }
 
     /// The levels, innermost first.
@@ -130,7 +151,7 @@ impl Fabric {
         chip
     }
 
-    /// The footprint of a group of `size` ranks, `stride` apart.
+    /// The footprint of the groups of `size` ranks, `stride` apart.
     ///
     /// ```
     /// # use fabric::{Fabric, Span};
@@ -138,31 +159,94 @@ impl Fabric {
     /// let fabric = Fabric::new(&cluster, 64);
     /// assert_eq!(fabric.span(1, 64).fan[..2], [8, 8]);
     /// assert_eq!(fabric.span(8, 8).fan[..2], [1, 8]);
+    /// // Groups of 32 lie in 4 nodes of 8; groups of 12 straddle: 8 and 4, or 4 and 8.
+    /// let ragged = Fabric::new(&cluster, 48).span(1, 12);
+    /// assert_eq!((ragged.least[0], ragged.most[0], ragged.touched[0]), (4, 8, 2));
     /// ```
     pub fn span(&self, stride: u64, size: u64) -> Span {
-        let mut fan = [1; MAX_LEVELS];
-        let mut inside = 1;
+        let one = [1; MAX_LEVELS];
+        let all = [size; MAX_LEVELS];
+        let mut span = Span { fan: one, least: all, most: all, touched: one };
         let last = self.channels.len() - 1;
-        for (level, channel) in self.channels.iter().enumerate() {
-            let members =
-                if level == last { size } else { (channel.ranks / stride).clamp(1, size) };
-            let members = members.max(inside);
-            fan[level] = members.div_ceil(inside);
-            inside *= fan[level];
+        for (level, channel) in self.channels[..last].iter().enumerate() {
+            let parts = self.parts(channel.ranks, stride, size);
+            (span.least[level], span.most[level], span.touched[level]) = parts;
         }
-        Span { fan }
+        for level in 0..=last {
+            let held = span.most[level];
+            span.fan[level] = match level {
+                0 => held,
+                _ if held == size => span.touched[level - 1],
+                _ => {
+                    let (_, _, touched) = self.parts(self.channels[level - 1].ranks, stride, held);
+                    touched.min(span.touched[level - 1]).min(self.channels[level].fan)
+                }
+            };
+        }
+        span
+    }
+
+    /// Fewest and most members of a group in an instance of `held` ranks, and most instances that a
+    /// group touches, over all groups of `size` ranks `stride` apart.
+    fn parts(&self, held: u64, stride: u64, size: u64) -> (u64, u64, u64) {
+        let extent = stride.saturating_mul(size);
+        if held >= self.ranks || held.is_multiple_of(extent) {
+            return (size, size, 1);
+        }
+        if stride >= held {
+            return (1, 1, size);
+        }
+        if held.is_multiple_of(stride) && extent.is_multiple_of(held) {
+            return (held / stride, held / stride, extent / held);
+        }
+        let (mut least, mut most, mut touched) = (size, 1, 1);
+        let blocks = (self.ranks / extent).max(1);
+        let (mut base, mut block) = (0, 0);
+        // Where groups begin inside an instance repeats after at most `held` blocks.
+        while block == 0 || (block < blocks && base != 0) {
+            // Of the groups that interleave, those at the ends, and around an instance's end.
+            for begin in [base, held - 1, held, base + stride - 1] {
+                if begin < base || begin >= base + stride {
+                    continue;
+                }
+                let begin = begin % held;
+                let first = (held - begin).div_ceil(stride).min(size);
+                let rest = size - first;
+                let full = held / stride;
+                let tail = if full > 0 { rest % full } else { 0 };
+                least = least.min(first);
+                most = most.max(first);
+                if rest > 0 {
+                    least = least.min(if tail > 0 { tail } else { full });
+                    most = most.max(rest.min(held.div_ceil(stride)));
+                }
+                touched = touched.max((begin + (size - 1) * stride) / held + 1);
+            }
+            base = (base + extent) % held;
+            block += 1;
+        }
+        (least, most, touched)
     }
 }
 
 impl Span {
-    /// Members of the group (rounded up where the group does not divide evenly).
+    /// Members of the group.
     pub fn size(&self) -> u64 {
-        self.fan.iter().product()
+        self.most[MAX_LEVELS - 1]
     }
 
     /// The outermost level the group crosses, if it has more than one member.
     pub fn outermost(&self) -> Option<usize> {
         self.fan.iter().rposition(|&f| f > 1)
+    }
+
+    /// Most members in one instance of the level below `level`, fewest there, and the most such
+    /// instances that the group touches; below the innermost every member is on its own.
+    pub fn below(&self, level: usize) -> (u64, u64, u64) {
+        match level.checked_sub(1) {
+            Some(below) => (self.most[below], self.least[below], self.touched[below]),
+            None => (1, 1, self.size()),
+        }
     }
 }
 
@@ -216,7 +300,8 @@ fn even_share(size: u64, below: u64, ranks: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{even_share, rings};
+    use super::{Channel, Fabric, even_share, rings};
+    use catalog::Wiring;
 
     #[test]
     fn a_job_on_a_torus_is_a_box_near_a_cube() {
@@ -237,5 +322,80 @@ mod tests {
         assert_eq!(even_share(8, 1, 4), 4);
         assert_eq!(even_share(8192, 64, 8192), 8192);
         assert_eq!(even_share(72, 4, 7 * 4), 28);
+    }
+
+    #[test]
+    fn what_no_even_layout_holds_is_packed() {
+        let cluster = catalog::cluster("atlas-950-98-pods-1024").unwrap();
+        let held = |ranks| Fabric::new(&cluster, ranks).channels[..3].to_vec();
+        assert_eq!(held(98_304).iter().map(|c| c.ranks).collect::<Vec<_>>(), [8, 64, 1024]);
+        assert_eq!(held(100_000).iter().map(|c| c.ranks).collect::<Vec<_>>(), [8, 64, 1024]);
+        // Twenty-five data groups of 4,000: some have 32 ranks in their first or last pod.
+        let span = Fabric::new(&cluster, 100_000).span(1, 4000);
+        assert_eq!((span.least[2], span.most[2], span.touched[2]), (32, 1024, 5));
+        // A power of two never straddles.
+        let span = Fabric::new(&cluster, 100_000).span(1, 32);
+        assert_eq!((span.least[1], span.touched[1]), (32, 1));
+    }
+
+    /// Footprints against members counted one by one.
+    #[test]
+    fn parts_are_what_counting_finds() {
+        let mut compared = 0;
+        for held in [4, 6, 8, 10] {
+            for stride in [1, 2, 3, 4, 5, 7] {
+                for size in [1, 2, 3, 4, 5, 8, 12, 25] {
+                    for blocks in [1, 2, 3, 7] {
+                        let ranks: u64 = blocks * stride * size;
+                        if held >= ranks {
+                            continue;
+                        }
+                        let channel = Channel {
+                            wiring: Wiring::Switch,
+                            fan: held,
+                            ranks: held,
+                            bytes_per_s: 1.0,
+                            latency_s: 0.0,
+                            reduces: false,
+                            reduction_channels: [0; 2],
+                            rings: [0; 4],
+                        };
+                        let fabric = Fabric { channels: vec![channel; 2], ranks };
+                        let (least, most, touched) = fabric.parts(held, stride, size);
+                        let counted = counted(held, stride, size, blocks);
+                        let what = format!("{held} {stride} {size} {blocks}");
+                        if held % stride == 0 {
+                            assert_eq!((least, most, touched), counted, "{what}");
+                        } else {
+                            let near =
+                                least.abs_diff(counted.0) <= 1 && most.abs_diff(counted.1) <= 1;
+                            assert!(
+                                near && touched == counted.2,
+                                "{what}: {least} {most}, {counted:?}"
+                            );
+                        }
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(compared > 500, "{compared}");
+    }
+
+    fn counted(held: u64, stride: u64, size: u64, blocks: u64) -> (u64, u64, u64) {
+        let (mut least, mut most, mut touched) = (u64::MAX, 0, 0);
+        for block in 0..blocks {
+            for begin in 0..stride {
+                let first = block * stride * size + begin;
+                let mut parts = std::collections::BTreeMap::new();
+                for i in 0..size {
+                    *parts.entry((first + i * stride) / held).or_insert(0_u64) += 1;
+                }
+                least = least.min(*parts.values().min().unwrap());
+                most = most.max(*parts.values().max().unwrap());
+                touched = touched.max(parts.len() as u64);
+            }
+        }
+        (least, most, touched)
     }
 }

@@ -162,6 +162,18 @@ impl BlockMemory {
         [by_tags, whole.min(all)]
     }
 
+    /// Whether the block holds no less than `other` whatever is recomputed: the same weights and input,
+    /// and tensor by tensor as much or more.
+    pub fn is_no_smaller(&self, other: &Self) -> bool {
+        let saved = self.saved.iter().zip(&other.saved);
+        self.held == other.held
+            && self.trained == other.trained
+            && self.input == other.input
+            && self.working >= other.working
+            && self.saved.len() == other.saved.len()
+            && saved.into_iter().all(|((a, tags), (b, others))| tags == others && a >= b)
+    }
+
     /// Least of kept and working bytes together, whatever is recomputed: what is recomputed is there
     /// again while the block runs backward.
     pub fn least_at_once(&self) -> f64 {

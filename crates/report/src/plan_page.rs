@@ -235,8 +235,8 @@ fn stops(answer: &PlanAnswer<'_>) -> String {
             100.0 * (1.0 - leader.found.step_s / best_s),
         ),
         None => {
-            "\nWhat stops a faster one\n  not memory: no plan up to a quarter more of it that was \
-                 priced is faster\n"
+            "\nWhat stops a faster one\n  not memory: no plan of the space is faster with up to a \
+                 quarter more of it\n"
                 .to_owned()
         }
     }
@@ -313,6 +313,7 @@ fn search_text(answer: &PlanAnswer<'_>) -> String {
         too_large,
         by_dense_work,
         by_work,
+        by_twin,
         by_weights,
         by_activations,
         by_schedule,
@@ -333,6 +334,7 @@ fn search_text(answer: &PlanAnswer<'_>) -> String {
         (too_large, "too large for memory"),
         (by_dense_work, "ruled out: the work of this micro-batch and tp, cp alone takes longer"),
         (by_work, "ruled out: all work and traffic of these degrees take longer"),
+        (by_twin, "ruled out: no better than with fewer cp and as much smaller micro-batches"),
         (by_schedule, "ruled out: the schedule takes longer with nothing recomputed"),
         (by_weights, "ruled out: weights, gradients and optimizer state do not fit"),
         (by_activations, "ruled out: does not fit with everything recomputed"),
@@ -412,6 +414,7 @@ pub fn plan_json(stamp: &Stamp, answer: &PlanAnswer<'_>) -> Value {
             "bound_s": Some(answer.findings.bound_s).filter(|s| s.is_finite()),
             "plans": counts.space, "priced": counts.evaluated, "too_large": counts.too_large,
             "by_dense_work": counts.by_dense_work, "by_work": counts.by_work,
+            "by_twin": counts.by_twin,
             "by_schedule": counts.by_schedule, "by_weights": counts.by_weights,
             "by_activations": counts.by_activations,
         },

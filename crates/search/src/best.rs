@@ -12,9 +12,9 @@ use std::ops::ControlFlow;
 /// Stems worked on between two looks at the leaders.
 const ROUND: usize = 16;
 
-/// Memory, over what there is, up to which a plan that does not fit is still priced: what would be
-/// faster with a little more room is part of the answer.
-const NEAR: f64 = 1.25;
+/// Memory, over what there is, up to which no plan is ruled out for its size: what would be faster
+/// with a little more room is part of the answer.
+pub const NEAR: f64 = 1.25;
 
 /// How the search is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +42,9 @@ pub struct Counts {
     pub by_dense_work: u64,
     /// Ruled out by the time of all their work and communication.
     pub by_work: u64,
+    /// Ruled out by their twins of fewer context ranks and as much smaller micro-batches, which are no
+    /// slower and no larger.
+    pub by_twin: u64,
     /// Ruled out by the memory of weights, gradients and optimizer state.
     pub by_weights: u64,
     /// Ruled out by the memory left with everything recomputed.
@@ -57,6 +60,7 @@ impl Counts {
         self.too_large += other.too_large;
         self.by_dense_work += other.by_dense_work;
         self.by_work += other.by_work;
+        self.by_twin += other.by_twin;
         self.by_weights += other.by_weights;
         self.by_activations += other.by_activations;
         self.by_schedule += other.by_schedule;
@@ -68,6 +72,7 @@ impl Counts {
             + self.too_large
             + self.by_dense_work
             + self.by_work
+            + self.by_twin
             + self.by_weights
             + self.by_activations
             + self.by_schedule
@@ -101,7 +106,8 @@ pub struct Findings {
     pub bound_s: f64,
     /// Whether it was cut short.
     pub cut_short: bool,
-    /// Of the plans priced that would beat the best but do not fit, the one that lacks least memory.
+    /// Of all plans of the space that would beat the best but do not fit, the one that lacks least
+    /// memory; `None` if none of at most [`NEAR`] times the room would.
     pub near_miss: Option<NearMiss>,
 }
 
@@ -166,9 +172,8 @@ impl<'p> Search<'p> {
         let mut counts = Counts::default();
         let mut stems: Vec<(f64, Stem)> = Vec::new();
         for stem in &space.stems {
-            if evaluator.stem_memory(stem) * (1.0 - ROUNDING) > problem.memory_bytes {
-                let nodes = space.nodes(problem, stem);
-                let plans: u64 = nodes.iter().map(|node| count(&mut evaluator, node)).sum();
+            if evaluator.stem_memory(stem) * (1.0 - ROUNDING) > NEAR * problem.memory_bytes {
+                let plans = evaluator.plans_of_stem(stem);
                 counts.space += plans;
                 counts.by_activations += plans;
             } else {
@@ -221,18 +226,24 @@ impl<'p> Search<'p> {
             counts: Counts::default(),
             evaluated: self.keeps.then(Vec::new),
         };
-        let nodes = self.space.nodes(self.problem, stem);
         if hopeless(*bound_s, &result.leaders) {
-            let plans: u64 = nodes.iter().map(|node| count(evaluator, node)).sum();
+            let plans = evaluator.plans_of_stem(stem);
             result.counts.space = plans;
             result.counts.by_dense_work = plans;
             return result;
         }
+        if evaluator.has_better_twin(stem) {
+            let plans = evaluator.plans_of_stem(stem);
+            result.counts.space = plans;
+            result.counts.by_twin = plans;
+            return result;
+        }
+        let nodes = self.space.nodes(self.problem, stem);
         let mut bounded: Vec<(f64, Node)> =
             nodes.into_iter().map(|node| (evaluator.node_bound_s(&node), node)).collect();
         bounded.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
         for (bound_s, node) in &bounded {
-            let plans = count(evaluator, node);
+            let plans = evaluator.plans_of(node);
             result.counts.space += plans;
             if hopeless(*bound_s, &result.leaders) {
                 result.counts.by_work += plans;
@@ -315,18 +326,6 @@ fn hopeless(bound_s: f64, leaders: &Leaders) -> bool {
     bound_s * (1.0 - ROUNDING) > leaders.threshold_s()
 }
 
-/// Plans of a node.
-fn count(evaluator: &mut Evaluator<'_>, node: &Node) -> u64 {
-    let space = evaluator.space;
-    let mut plans = 0;
-    for &pipeline in &node.pipelines {
-        let plan = Space::grid(evaluator.problem, node, pipeline);
-        let m = plan.micro_batches(evaluator.problem.batch_sequences).unwrap_or(0);
-        plans += evaluator.options(pipeline, m) * space.zeros.len() as u64;
-    }
-    plans
-}
-
 fn settle_node(evaluator: &mut Evaluator<'_>, node: &Node, result: &mut StemResult) {
     evaluator.set_node(node);
     let space = evaluator.space;
@@ -351,7 +350,7 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
     let room = problem.memory_bytes;
     let cuts = evaluator.cuts();
     let modes_of = |longest| space.modes_for(longest).count() as u64;
-    if evaluator.weights_bound() * (1.0 - ROUNDING) > room {
+    if evaluator.weights_bound() * (1.0 - ROUNDING) > NEAR * room {
         let longest = cuts.iter().map(|cut| longest(evaluator, cut.as_ref()));
         result.counts.by_weights += longest.map(modes_of).sum::<u64>();
         return;
@@ -365,7 +364,7 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
         let mut open = [true; 2];
         for whole in [false, true] {
             let least = evaluator.least_memory(&plain, whole);
-            open[usize::from(whole)] = least * (1.0 - ROUNDING) <= room;
+            open[usize::from(whole)] = least * (1.0 - ROUNDING) <= NEAR * room;
         }
         let slow = open.contains(&true)
             && only_adds
@@ -421,9 +420,6 @@ fn miss(
     result: &mut StemResult,
 ) {
     let best_s = result.leaders.list.first().map_or(f64::INFINITY, |found| found.step_s);
-    if !result.near.wants(best_s, peak_bytes) {
-        return;
-    }
     let step_s = evaluator.step_s(ranks, slot);
     if step_s < best_s && result.near.wants(step_s, peak_bytes) {
         let plan = Plan {

@@ -31,7 +31,13 @@ struct Rates {
 struct Weighed {
     stamp: u64,
     holds: RankHolds,
-    gpipe: RankHolds,
+}
+
+/// What every kind of block keeps and works with under one mode, plain and recomputed whole. Bytes.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    stamp: u64,
+    of: Vec<[(f64, f64); 2]>,
 }
 
 /// What recomputation cannot free of one kind of block, per micro-batch. Bytes.
@@ -61,7 +67,7 @@ pub(crate) struct Evaluator<'p> {
     cuts: FxHashMap<u64, std::sync::Arc<Vec<Option<Vec<u64>>>>>,
     option_counts: FxHashMap<(u64, u64), u64>,
     expert_bounds: FxHashMap<(u64, u64), f64>,
-    book: PriceBook,
+    pub(crate) book: PriceBook,
     updates: FxHashMap<[u64; 4], Vec<BlockUpdate>>,
     family: Family,
     least: Vec<Least>,
@@ -71,7 +77,9 @@ pub(crate) struct Evaluator<'p> {
     /// Gathering and scattering of each kind of block under ZeRO-3, without and with recomputation.
     sharded: Vec<[SegmentTime; 2]>,
     rates: [Vec<Vec<Rates>>; 2],
-    weighed: Vec<Vec<Weighed>>,
+    /// By whether the schedule is `GPipe`, then by mode.
+    weighed: [Vec<Vec<Weighed>>; 2],
+    parts: [Vec<Parts>; 2],
     finished: [Vec<Finished>; 4],
     /// Counts nodes and grids: what carries another number is stale.
     node_stamp: u64,
@@ -105,7 +113,8 @@ impl<'p> Evaluator<'p> {
             boundary_s: 0.0,
             sharded: Vec::new(),
             rates: [vec![Vec::new(); slots], vec![Vec::new(); slots]],
-            weighed: vec![Vec::new(); slots],
+            weighed: std::array::from_fn(|_| vec![Vec::new(); slots]),
+            parts: std::array::from_fn(|_| vec![Parts::default(); slots]),
             finished: std::array::from_fn(|_| Vec::new()),
             node_stamp: 0,
             grid_stamp: 0,
@@ -272,6 +281,31 @@ impl<'p> Evaluator<'p> {
         all
     }
 
+    /// Plans of `node`.
+    pub(crate) fn plans_of(&mut self, node: &Node) -> u64 {
+        let stem = node.stem;
+        let all = node.pipelines.iter().map(|&p| self.plans_of_pipeline(&stem, p)).sum::<u64>();
+        all * self.space.zeros.len() as u64
+    }
+
+    /// Plans of `stem`: those of its nodes.
+    pub(crate) fn plans_of_stem(&mut self, stem: &crate::Stem) -> u64 {
+        let space = self.space;
+        let mut all = 0;
+        for &pipeline in &space.pipelines {
+            let grids = space.expert_grids(self.problem, stem, pipeline);
+            if grids > 0 {
+                all += self.plans_of_pipeline(stem, pipeline) * grids;
+            }
+        }
+        all * space.zeros.len() as u64
+    }
+
+    fn plans_of_pipeline(&mut self, stem: &crate::Stem, pipeline: u64) -> u64 {
+        let data = self.problem.ranks / (stem.tensor * stem.context * pipeline);
+        self.options(pipeline, self.problem.batch_sequences / (data * stem.micro_batch))
+    }
+
     /// The contents of each rank, into `ranks`.
     pub(crate) fn lay(
         &mut self,
@@ -343,33 +377,35 @@ impl<'p> Evaluator<'p> {
     }
 
     fn weighed(&mut self, slot: usize, content: u32) -> &RankHolds {
-        let list = &mut self.weighed[slot];
+        let gpipe = usize::from(self.plan.schedule == Schedule::GPipe);
+        let list = &mut self.weighed[gpipe][slot];
         if list.len() <= content as usize {
             list.resize(self.contents.list.len(), Weighed::default());
         }
         if list[content as usize].stamp != self.node_stamp {
             let tags = self.mode(slot).tags;
+            let memory = if gpipe == 1 { &self.family.memory_gpipe } else { &self.family.memory };
+            let parts = &mut self.parts[gpipe][slot];
+            if parts.stamp != self.node_stamp {
+                let part = |m: &plan::BlockMemory| {
+                    [m.kept_and_working(tags, false), m.kept_and_working(tags, true)]
+                };
+                parts.stamp = self.node_stamp;
+                parts.of.clear();
+                parts.of.extend(memory.iter().map(part));
+            }
+            let mut holds = RankHolds::default();
             let of = &self.contents.list[content as usize];
-            let holds = |memory: &[plan::BlockMemory]| {
-                let mut holds = RankHolds::default();
-                for (kind, &(plain, whole)) in of.counts.iter().enumerate() {
-                    for (times, full) in [(plain, false), (whole, true)] {
-                        if times > 0 {
-                            let part = memory[kind].kept_and_working(tags, full);
-                            holds.add(&memory[kind], part, f64::from(times));
-                        }
+            for (kind, &(plain, whole)) in of.counts.iter().enumerate() {
+                for (times, full) in [(plain, 0), (whole, 1)] {
+                    if times > 0 {
+                        holds.add(&memory[kind], parts.of[kind][full], f64::from(times));
                     }
                 }
-                holds
-            };
-            self.weighed[slot][content as usize] = Weighed {
-                stamp: self.node_stamp,
-                holds: holds(&self.family.memory),
-                gpipe: holds(&self.family.memory_gpipe),
-            };
+            }
+            self.weighed[gpipe][slot][content as usize] = Weighed { stamp: self.node_stamp, holds };
         }
-        let weighed = &self.weighed[slot][content as usize];
-        if self.plan.schedule == Schedule::GPipe { &weighed.gpipe } else { &weighed.holds }
+        &self.weighed[gpipe][slot][content as usize].holds
     }
 
     fn finish(&mut self, content: u32, ties: bool) -> usize {

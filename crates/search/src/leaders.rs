@@ -36,13 +36,15 @@ impl Found {
         words
     }
 
-    /// Whether both are the same layout: degrees and schedule, whatever the options.
+    /// Whether both are the same layout, whatever the options: degrees, schedule, and the tokens of a
+    /// micro-batch on a rank (context ranks and sequences a micro-batch in the same proportion).
     pub(crate) fn same_layout(&self, other: &Plan) -> bool {
         let of = |p: &Plan| {
-            let dense = (p.tensor, p.context, p.pipeline, p.virtual_pipeline, p.data);
+            let dense = (p.tensor, p.pipeline, p.virtual_pipeline);
             (dense, p.expert, p.expert_tensor, p.schedule)
         };
-        of(&self.plan) == of(other)
+        let own = &self.plan;
+        of(own) == of(other) && own.context * other.micro_batch == other.context * own.micro_batch
     }
 }
 
@@ -54,7 +56,8 @@ fn blocks(plan: &Plan) -> u64 {
     }
 }
 
-/// The best plans, each of another layout (degrees and schedule), best first.
+/// The best plans, each of another layout (degrees, schedule, tokens of a micro-batch on a rank), best
+/// first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Leaders {
     /// Best first.

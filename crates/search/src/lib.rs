@@ -17,9 +17,13 @@ mod fix;
 mod leaders;
 mod problem;
 mod space;
+mod twin;
 
-pub use best::{Counts, Findings, Options, Progress, Search, StemResult, Worker, best, every};
+pub use best::{
+    Counts, Findings, NEAR, Options, Progress, Search, StemResult, Worker, best, every,
+};
 pub use explain::{Leader, Neighbour, Verdict, leader, neighbours};
 pub use leaders::{Found, Leaders, NearMiss};
 pub use problem::Problem;
 pub use space::{Limits, Node, Space, Stem};
+pub use twin::twins;

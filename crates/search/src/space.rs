@@ -222,20 +222,9 @@ impl Space {
         expert_tensor: u64,
         nodes: &mut Vec<Node>,
     ) {
-        let (ranks, limits) = (problem.ranks, &self.limits);
-        let legal = |&&p: &&u64| {
-            let dense = stem.tensor * stem.context * p;
-            let routed = expert * expert_tensor * p;
-            let data = ranks / dense;
-            data > 0
-                && ranks.is_multiple_of(dense)
-                && ranks.is_multiple_of(routed)
-                && problem.batch_sequences.is_multiple_of(data * stem.micro_batch)
-                && allowed(limits.data.as_deref(), &data)
-                && allowed(limits.expert_data.as_deref(), &(ranks / routed))
-        };
+        let legal = |&&p: &&u64| self.legal(problem, stem, (expert, expert_tensor), p);
         let pipelines: Vec<u64> = self.pipelines.iter().filter(legal).copied().collect();
-        let placement = limits.pipeline_innermost.as_deref();
+        let placement = self.limits.pipeline_innermost.as_deref();
         let node = |pipelines, pipeline_innermost| Node {
             stem: *stem,
             expert,
@@ -253,6 +242,40 @@ impl Space {
             let near = pipelines.into_iter().filter(|&p| p > 1);
             nodes.extend(near.map(|p| node(vec![p], true)));
         }
+    }
+
+    /// Whether `pipeline` ranks fill the job and divide the batch with `stem` and experts on a grid of
+    /// `expert` by `expert_tensor`.
+    fn legal(
+        &self,
+        problem: &Problem,
+        stem: &Stem,
+        (expert, expert_tensor): (u64, u64),
+        pipeline: u64,
+    ) -> bool {
+        let (ranks, limits) = (problem.ranks, &self.limits);
+        let dense = stem.tensor * stem.context * pipeline;
+        let routed = expert * expert_tensor * pipeline;
+        let data = ranks / dense;
+        data > 0
+            && ranks.is_multiple_of(dense)
+            && ranks.is_multiple_of(routed)
+            && problem.batch_sequences.is_multiple_of(data * stem.micro_batch)
+            && allowed(limits.data.as_deref(), &data)
+            && allowed(limits.expert_data.as_deref(), &(ranks / routed))
+    }
+
+    /// Expert grids, each placement of the pipeline counted, that are legal for `pipeline` ranks.
+    pub(crate) fn expert_grids(&self, problem: &Problem, stem: &Stem, pipeline: u64) -> u64 {
+        let placement = self.limits.pipeline_innermost.as_deref();
+        let placements = match pipeline {
+            1 => 1,
+            _ => [false, true].iter().filter(|p| allowed(placement, p)).count() as u64,
+        };
+        let pairs =
+            self.experts.iter().flat_map(|&e| self.expert_tensors.iter().map(move |&t| (e, t)));
+        let legal = pairs.filter(|&grid| self.legal(problem, stem, grid, pipeline));
+        legal.count() as u64 * placements
     }
 
     /// Schedules with their virtual stages that are legal for `pipeline` ranks and `micro_batches`.

@@ -218,23 +218,33 @@ fn an_evaluation_is_the_estimate_of_its_plan() {
 /// Nothing the bounds rule out was among the best.
 #[test]
 fn branch_and_bound_finds_what_exhaustive_search_finds() {
-    let (mut with_answer, mut plans) = (0, 0_u64);
+    let (mut with_answer, mut near_misses, mut plans, mut twins) = (0, 0, 0_u64, 0_u64);
     for seed in 1000..1200 {
         let mut dice = Dice::new(seed);
         let problem = problem(&mut dice);
         let limits = limits(&mut dice);
         let space = Space::new(&problem, &limits);
         let (mut all, mut met) = (Leaders::new(5), 0);
+        let mut large: Vec<(f64, f64)> = Vec::new();
         every(&problem, &space, &mut |found| {
             met += 1;
             if found.peak_bytes <= problem.memory_bytes {
                 all.offer(found.clone());
+            } else if found.peak_bytes <= search::NEAR * problem.memory_bytes {
+                large.push((found.peak_bytes, found.step_s));
             }
             ControlFlow::Continue(())
         });
+        let best_s = all.list.first().map_or(f64::INFINITY, |found| found.step_s);
+        let faster = large.into_iter().filter(|(_, step_s)| *step_s < best_s);
+        let nearest = faster.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let go_on = &mut |_: &_| ControlFlow::Continue(());
         let findings = best(&problem, &space, &Options::default(), go_on);
         assert_eq!(findings.leaders, all.list, "seed {seed}");
+        let near = findings.near_miss.as_ref().map(|found| (found.peak_bytes, found.step_s));
+        assert_eq!(near, nearest, "seed {seed}");
+        near_misses += usize::from(near.is_some());
+        twins += findings.counts.by_twin;
         assert_eq!(findings.counts.space, met, "seed {seed}");
         assert_eq!(findings.counts.settled(), met, "seed {seed}");
         assert!(!findings.cut_short && findings.gap() == 0.0);
@@ -243,4 +253,6 @@ fn branch_and_bound_finds_what_exhaustive_search_finds() {
     }
     assert!(with_answer > 120, "{with_answer} of 200 questions have an answer");
     assert!(plans > 50_000, "{plans} plans in all");
+    assert!(near_misses > 20, "{near_misses} questions have a plan that would be faster");
+    assert!(twins > 1_000, "{twins} plans ruled out by their twins");
 }

@@ -1,0 +1,196 @@
+//! Plans that differ only in how many sequences a micro-batch holds and over how many ranks each is cut.
+//!
+//! With k times the context ranks and k times the sequences in a micro-batch every rank has the same
+//! tokens, the same micro-batches and the same shards of everything: only the context exchange differs.
+
+use crate::evaluator::Evaluator;
+use crate::family::PriceBook;
+use crate::{Found, Leader, Node, Problem, Space, Stem, leader};
+use engine::Placed;
+use model::{Axis, Exchange, Step};
+use plan::{Block, BlockMemory, Plan, block_steps};
+use program::Schedule;
+
+/// Relative difference below which two figures are the same.
+const SAME: f64 = 1e-9;
+
+impl Evaluator<'_> {
+    /// Whether dividing context and micro-batch of `stem` by a common factor gives a stem of the space
+    /// whose plans are, each, no slower and no larger than their like under `stem`.
+    ///
+    /// Proof. Both lie on the same ranks: data times context, strides, micro-batches and pipelines are
+    /// the same (pipelines legal for the larger context are for the smaller), and so are all exchanges
+    /// outside the passes. Step by step, under every expert grid, every kernel is found to take no less
+    /// and every exchange of another axis to be the same; context exchanges take no less in any
+    /// placement; no block's memory is smaller. By [`engine::run`] neither more compute nor more
+    /// traffic shortens a pass (see [`crate::bound::recompute_only_adds`]).
+    pub(crate) fn has_better_twin(&mut self, stem: &Stem) -> bool {
+        let limits = &self.space.limits;
+        if limits.data.is_some() {
+            return false;
+        }
+        let within = |list: &Option<Vec<u64>>, n| list.as_ref().is_none_or(|l| l.contains(&n));
+        let (context, micro_batch) = (stem.context, stem.micro_batch);
+        let mut factors = prime_factors(gcd(context, micro_batch));
+        factors.retain(|k| {
+            within(&limits.context, context / k) && within(&limits.micro_batch, micro_batch / k)
+        });
+        factors.into_iter().any(|k| {
+            let twin = Stem { context: context / k, micro_batch: micro_batch / k, ..*stem };
+            self.is_no_better(stem, &twin)
+        })
+    }
+
+    fn is_no_better(&mut self, own: &Stem, twin: &Stem) -> bool {
+        let (problem, space) = (self.problem, self.space);
+        let grids =
+            space.experts.iter().flat_map(|&e| space.expert_tensors.iter().map(move |&t| (e, t)));
+        for (expert, expert_tensor) in grids {
+            let grid = |stem: &Stem| {
+                let node = Node { expert, expert_tensor, ..stem.alone() };
+                Space::grid(problem, &node, 1)
+            };
+            let (own, twin) = (grid(own), grid(twin));
+            let kinds = &self.kinds;
+            let book = &mut self.book;
+            if !kinds.iter().all(|(block, _)| no_less(problem, book, block, &own, &twin)) {
+                return false;
+            }
+        }
+        let ranks = problem.ranks;
+        let placements: Vec<(u64, bool)> = std::iter::once((1, false))
+            .chain(space.pipelines.iter().map(|&p| (p, true)))
+            .filter(|(p, _)| ranks.is_multiple_of(own.tensor * own.context * p))
+            .collect();
+        let (own, twin) = (self.context_s(own, &placements), self.context_s(twin, &placements));
+        let alike = own.len() == twin.len() || twin.is_empty();
+        alike && own.iter().zip(&twin).all(|(own, twin)| own >= twin)
+    }
+
+    /// Every context exchange of every kind of block, in each of `placements` of the pipeline. Seconds.
+    fn context_s(&mut self, stem: &Stem, placements: &[(u64, bool)]) -> Vec<f64> {
+        let problem = self.problem;
+        let placements = placements.iter().map(|&(p, innermost)| {
+            Space::grid(problem, &Node { pipeline_innermost: innermost, ..stem.alone() }, p)
+        });
+        let mut all = Vec::new();
+        for plan in placements {
+            let groups = plan.groups();
+            let placed = Placed::new(&groups, None, problem.ranks, &problem.machine);
+            for (block, _) in &self.kinds {
+                for e in context_exchanges(problem, &plan, block) {
+                    all.push(self.book.exchange(&placed, (e.axis, e.forward, e.forward_bytes)));
+                    all.push(self.book.exchange(&placed, (e.axis, e.backward, e.backward_bytes)));
+                }
+            }
+        }
+        all
+    }
+}
+
+fn context_exchanges(problem: &Problem, plan: &Plan, block: &Block) -> Vec<Exchange> {
+    let steps = block_steps(plan, &problem.model, &problem.recipe, problem.sequence, block);
+    let context = steps.into_iter().filter_map(|step| match step {
+        Step::Exchange(e) if e.axis == Axis::Context => Some(e),
+        _ => None,
+    });
+    context.collect()
+}
+
+/// Whether a block under `own` takes no less than under `twin`, step by step and in memory; context
+/// exchanges are left out.
+fn no_less(
+    problem: &Problem,
+    book: &mut PriceBook,
+    block: &Block,
+    own: &Plan,
+    twin: &Plan,
+) -> bool {
+    let (model, recipe, sequence) = (&problem.model, &problem.recipe, problem.sequence);
+    // What is left of the steps, and how many of it recomputing the whole block repeats.
+    let others = |plan: &Plan| {
+        let steps = block_steps(plan, model, recipe, sequence, block);
+        let whole = plan::repeated_whole(plan, &steps);
+        let other = |step: &Step| !matches!(step, Step::Exchange(e) if e.axis == Axis::Context);
+        let repeated = steps.iter().take(whole).filter(|step| other(step)).count();
+        (steps.into_iter().filter(other).collect::<Vec<Step>>(), repeated)
+    };
+    let weigh = |plan: &Plan, schedule| {
+        BlockMemory::of(&Plan { schedule, ..plan.clone() }, model, recipe, sequence, block)
+    };
+    let wire = plan::wire(&recipe.precision);
+    let boundary = |plan: &Plan| model::boundary_bytes(model, &plan.shard(sequence), &wire);
+    let ((first, repeated), (second, repeats)) = (others(own), others(twin));
+    let mut slower = |a: &Step, b: &Step| match (a, b) {
+        (Step::Compute(a), Step::Compute(b)) => {
+            let like = (a.class, a.role, a.tag) == (b.class, b.role, b.tag);
+            let costs = book.operator(problem, a).into_iter().zip(book.operator(problem, b));
+            like && costs
+                .into_iter()
+                .all(|(a, b)| a.seconds >= b.seconds && a.launches >= b.launches)
+        }
+        _ => a == b,
+    };
+    (first.len(), repeated) == (second.len(), repeats)
+        && first.iter().zip(&second).all(|(a, b)| slower(a, b))
+        && boundary(own) >= boundary(twin)
+        && [Schedule::OneFOneB, Schedule::GPipe]
+            .iter()
+            .all(|&schedule| weigh(own, schedule).is_no_smaller(&weigh(twin, schedule)))
+}
+
+/// Other pairs of context ranks and sequences a micro-batch, in the same proportion, with which `of`
+/// takes the same time and memory (to a billionth), within what the space of `problem` allows.
+///
+/// The planner counts plans in such proportion as one.
+pub fn twins(problem: &Problem, space: &Space, of: &Found) -> Vec<(u64, u64)> {
+    let (context, micro_batch) = (of.plan.context, of.plan.micro_batch);
+    let common = gcd(context, micro_batch);
+    let (context, micro_batch) = (context / common, micro_batch / common);
+    let mut pairs = Vec::new();
+    for stem in &space.stems {
+        let factor = stem.context / context;
+        let scaled = stem.context == context * factor && stem.micro_batch == micro_batch * factor;
+        let plan = Plan { context: stem.context, micro_batch: stem.micro_batch, ..of.plan.clone() };
+        let dense = plan.tensor * plan.context * plan.pipeline;
+        let like = stem.tensor == plan.tensor && stem.sequence_parallel == plan.sequence_parallel;
+        if !scaled || !like || factor == common || !problem.ranks.is_multiple_of(dense) {
+            continue;
+        }
+        let plan = Plan { data: problem.ranks / dense, ..plan };
+        let data = space.limits.data.as_ref();
+        let Some(twin) =
+            leader(problem, &plan).filter(|_| data.is_none_or(|l| l.contains(&plan.data)))
+        else {
+            continue;
+        };
+        let same = |a: f64, b: f64| (a / b - 1.0).abs() < SAME;
+        let Leader { found, .. } = twin;
+        if same(found.step_s, of.step_s) && same(found.peak_bytes, of.peak_bytes) {
+            pairs.push((plan.context, plan.micro_batch));
+        }
+    }
+    pairs
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn prime_factors(mut n: u64) -> Vec<u64> {
+    let mut list = Vec::new();
+    let mut d = 2;
+    while d * d <= n {
+        if n.is_multiple_of(d) {
+            list.push(d);
+            while n.is_multiple_of(d) {
+                n /= d;
+            }
+        }
+        d += 1;
+    }
+    if n > 1 {
+        list.push(n);
+    }
+    list
+}
