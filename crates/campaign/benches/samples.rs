@@ -29,7 +29,7 @@ fn sixty_days() -> Run {
         hosts: 1,
     });
     Run {
-        segments: vec![Segment { work_ns: nanoseconds(60.0 * 86_400.0), ramp: 0 }],
+        segments: vec![Segment { work_ns: nanoseconds(60.0 * 86_400.0), ramp: 0, restarts: false }],
         processes,
         recovery: Recovery {
             detection_ns: nanoseconds(120.0),

@@ -27,6 +27,8 @@ pub struct Segment {
     pub work_ns: u64,
     /// What its smaller batches cost over that, as a [`share`] of `work_ns`.
     pub ramp: u64,
+    /// Whether the job is stopped and started anew before it, with another length and plan.
+    pub restarts: bool,
 }
 
 /// What a process does to the job when it strikes.

@@ -204,7 +204,12 @@ impl<'a> State<'a> {
     fn enter_segment(&mut self) {
         while self.work >= self.segment_end && self.segment + 1 < self.run.segments.len() {
             self.segment += 1;
-            self.segment_end += self.run.segments[self.segment].work_ns;
+            let next = self.run.segments[self.segment];
+            self.segment_end += next.work_ns;
+            if next.restarts {
+                self.checkpoint_now();
+                self.pauses.push_back((Cause::Restart, self.run.recovery.restart_ns));
+            }
         }
         while self.work < self.segment_end - self.run.segments[self.segment].work_ns {
             self.segment_end -= self.run.segments[self.segment].work_ns;
@@ -374,7 +379,13 @@ impl<'a> State<'a> {
     /// A checkpoint outside the rhythm, waited for to the end.
     fn checkpoint_now(&mut self) {
         // A job that is down already stands at a checkpoint.
-        if self.work > self.restartable() {
+        if self.work <= self.restartable() {
+            return;
+        }
+        if self.last.work == self.work {
+            // One of this very work is on its way.
+            self.pauses.push_back((Cause::Checkpoint, self.last.durable_at - self.now));
+        } else {
             let checkpoints = self.run.checkpoints;
             let wait = checkpoints.stall_ns + checkpoints.persist_ns;
             self.pauses.push_back((Cause::Checkpoint, wait));

@@ -23,10 +23,13 @@ pub(crate) fn stretches(
 ) -> Vec<Stretch> {
     let sum: f64 = stages.iter().map(|s| s.share.of(choice)).sum();
     let mut found = Vec::new();
-    let mut push = |stage: &Stage, tokens: f64, ramp: u64| {
+    let mut last = 0;
+    let mut push = |index: usize, tokens: f64, ramp: u64| {
+        let stage = &stages[index];
         let work_ns = tokens / stage.batch_tokens * stage.step_s * factor * NS;
         if work_ns >= 1.0 {
-            let segment = Segment { work_ns: work_ns as u64, ramp };
+            let restarts = index != std::mem::replace(&mut last, index) && !found.is_empty();
+            let segment = Segment { work_ns: work_ns as u64, ramp, restarts };
             found.push(Stretch { segment, tokens, flops_per_token: stage.flops_per_token });
         }
     };
@@ -39,10 +42,10 @@ pub(crate) fn stretches(
             let full = stage.step_s / stage.batch_tokens;
             // A smaller batch that is faster per token would be the better full batch.
             let extra = (part.step_s / part.batch_tokens / full - 1.0).max(0.0);
-            push(stage, held, share(extra));
+            push(index, held, share(extra));
             done = done.max(until);
         }
-        push(stage, end - done, 0);
+        push(index, end - done, 0);
         done = end;
     }
     found

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 const SECOND: u64 = 1_000_000_000;
 
 fn any_run() -> impl Strategy<Value = Run> {
-    let segments = prop::collection::vec((1..2_000_000_000_000_u64, 0.0..2.0_f64), 1..4);
+    let segments =
+        prop::collection::vec((1..2_000_000_000_000_u64, 0.0..2.0_f64, any::<bool>()), 1..4);
     let durations = (1..400_000_000_000_u64, 0..90_000_000_000_u64, 0..60_000_000_000_u64);
     let spares = (0..3_u64, 1..5_u64, any::<bool>());
     let rates = prop::collection::vec(20.0..5_000.0_f64, 6);
@@ -17,7 +18,7 @@ fn any_run() -> impl Strategy<Value = Run> {
             let mut run = plain();
             run.segments = segments
                 .into_iter()
-                .map(|(work_ns, ramp)| Segment { work_ns, ramp: share(ramp) })
+                .map(|(work_ns, ramp, restarts)| Segment { work_ns, ramp: share(ramp), restarts })
                 .collect();
             run.checkpoints = Checkpoints {
                 interval_ns: interval.max(persist),

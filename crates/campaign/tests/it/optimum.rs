@@ -7,7 +7,7 @@ use campaign::{Checkpoints, Run, Segment, Strikes, daly_s, nanoseconds, simulate
 /// `stall_s` after each `interval_s`; the same chance for every interval.
 fn wall_s(interval_s: f64, stall_s: f64, between_s: f64) -> f64 {
     let mut run = Run {
-        segments: vec![Segment { work_ns: nanoseconds(720_000.0), ramp: 0 }],
+        segments: vec![Segment { work_ns: nanoseconds(720_000.0), ramp: 0, restarts: false }],
         checkpoints: Checkpoints {
             interval_ns: nanoseconds(interval_s),
             stall_ns: nanoseconds(stall_s),
@@ -65,4 +65,32 @@ fn daly_holds_where_young_does_not() {
     assert!(young / daly > 1.1, "the case tells them apart");
     let found = found_s(daly, stall_s, between_s);
     assert!((found / daly - 1.0).abs() < 0.1, "found {found:.0} s, Daly {daly:.0} s");
+}
+
+#[test]
+fn effective_time_is_the_formula_of_metas_clusters() {
+    // Kokolis et al. (arXiv 2410.21680): (1 - N r_f (u0 + dt/2)) / (1 + w/dt), to first order in the
+    // rate. 256 hosts at 6.5 failures per 1,000 days, a restart of 10 minutes, a checkpoint of 10 s an hour.
+    let per_day = 256.0 * 6.5e-3;
+    let mut run = Run {
+        segments: vec![Segment { work_ns: nanoseconds(5e6), ramp: 0, restarts: false }],
+        checkpoints: Checkpoints {
+            interval_ns: nanoseconds(3_600.0),
+            stall_ns: nanoseconds(10.0),
+            persist_ns: 0,
+        },
+        limit_ns: u64::MAX / 4,
+        ..plain()
+    };
+    run.processes.truncate(1);
+    run.processes[0].mean_ns = 86_400e9 / per_day;
+    run.recovery.detection_ns = 0;
+    run.recovery.diagnosis_ns = 0;
+    run.recovery.restart_ns = nanoseconds(600.0);
+    let total: f64 = (0..200)
+        .map(|sample| simulate(&run, Strikes::random(&run, 5, sample)).account.total() as f64)
+        .sum();
+    let found = 200.0 * 5e15 / total;
+    let formula = (1.0 - per_day / 86_400.0 * (600.0 + 1_800.0)) / (1.0 + 10.0 / 3_600.0);
+    assert!((found / formula - 1.0).abs() < 0.004, "found {found}, formula {formula}");
 }

@@ -17,7 +17,7 @@ pub fn plain() -> Run {
         hosts,
     };
     Run {
-        segments: vec![Segment { work_ns: 1_000 * SECOND, ramp: 0 }],
+        segments: vec![Segment { work_ns: 1_000 * SECOND, ramp: 0, restarts: false }],
         processes: vec![
             process("software", Strike::Stop, 0.0, 1),
             process("host", Strike::Stop, 1.0, 1),
@@ -179,8 +179,8 @@ fn planned_stops_lose_no_work() {
 fn smaller_batches_and_evaluations_have_their_causes() {
     let run = Run {
         segments: vec![
-            Segment { work_ns: 200 * SECOND, ramp: share(0.25) },
-            Segment { work_ns: 800 * SECOND, ramp: 0 },
+            Segment { work_ns: 200 * SECOND, ramp: share(0.25), restarts: false },
+            Segment { work_ns: 800 * SECOND, ramp: 0, restarts: false },
         ],
         evaluation_every_ns: 300 * SECOND,
         evaluation_ns: 13 * SECOND,
@@ -200,4 +200,20 @@ fn a_window_cuts_the_run_where_it_ends() {
     assert_eq!(outcome.account.total(), 250 * SECOND);
     assert_eq!(outcome.account.of(Cause::Useful), 148 * SECOND);
     assert_eq!(outcome.account.of(Cause::Lost), 50 * SECOND);
+}
+
+#[test]
+fn another_length_and_plan_is_a_planned_stop() {
+    let segment = |seconds: u64, restarts| Segment { work_ns: seconds * SECOND, ramp: 0, restarts };
+    let run = Run { segments: vec![segment(200, false), segment(800, true)], ..plain() };
+    // The second checkpoint is of that very work: it is waited for, 20 s, and no third is taken.
+    let whole = [("useful", 1_000.0), ("checkpoint", 100.0 + 20.0), ("restart", 30.0)];
+    assert_eq!(seconds(&at(&run, &[])), whole);
+    // Within a first stage of 150 s one is taken for it: 10 s and 20 s; then eight for 850 s.
+    let run = Run { segments: vec![segment(150, false), segment(850, true)], ..plain() };
+    let whole = [("useful", 1_000.0), ("checkpoint", 10.0 + 30.0 + 80.0), ("restart", 30.0)];
+    assert_eq!(seconds(&at(&run, &[])), whole);
+    // A failure in the second stage goes back to its start, and not to another stop.
+    let failed = at(&run, &[(260, 0)]);
+    assert_eq!(failed.account.of(Cause::Restart), 60 * SECOND);
 }

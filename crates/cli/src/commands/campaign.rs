@@ -4,7 +4,9 @@ use crate::args::PageFormat;
 use crate::commands::{Answer, json, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use crate::samples::{Wanted, drawn};
-use campaign::{Asked, Bar, Campaign, Held, Sample, endless, holds, prepare, summarize, tornado};
+use campaign::{
+    Asked, Bar, Campaign, Held, Sample, endless, holds, planned, prepare, summarize, tornado,
+};
 use clap::{Args, ValueEnum};
 use diagnostic::Diagnostic;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -32,8 +34,19 @@ pub struct CampaignArgs {
     /// Keep every sample in a Parquet file; a killed campaign resumes from it
     #[arg(long, value_name = "FILE")]
     pub keep: Option<String>,
+    /// Whose plan each length stage runs
+    #[arg(long, value_enum, default_value = "own")]
+    pub plan: PlanChoice,
     #[command(flatten)]
     pub playing: Playing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanChoice {
+    /// As the scenario says
+    Own,
+    /// The best found
+    Best,
 }
 
 /// How runs are played and shown, by every command that plays them.
@@ -81,6 +94,11 @@ pub fn campaign(args: &CampaignArgs) -> Answer {
     let scenario = &loaded.scenario;
     texts.extend(scenario.campaign.economics.clone());
     let failure = |problems| Failure { problems, texts: texts.clone() };
+    let replanned = match args.plan {
+        PlanChoice::Own => None,
+        PlanChoice::Best => Some(planned(scenario).map_err(failure)?.0),
+    };
+    let scenario = replanned.as_ref().unwrap_or(scenario);
     let rehearsal = engine::rehearse(scenario).map_err(failure)?;
     let asked = if args.playing.without.is_some() { Asked::WithoutMoney } else { Asked::WithMoney };
     let campaign = prepare(scenario, &rehearsal, asked).map_err(failure)?;
@@ -89,7 +107,7 @@ pub fn campaign(args: &CampaignArgs) -> Answer {
     let samples = with_threads(args.playing.threads, || {
         let bar = bar(args.playing.progress, count, "samples");
         let keep = args.keep.as_deref();
-        let hash = xxh3_64(format!("{stamp:?} {asked:?}").as_bytes());
+        let hash = xxh3_64(format!("{stamp:?} {asked:?} {:?}", args.plan).as_bytes());
         drawn(&Wanted { campaign: &campaign, seed: args.playing.seed, count, keep, hash }, &bar)
     })??;
     if let Some(problem) = endless(&campaign, &samples) {

@@ -1,7 +1,7 @@
 //! `supernode compare`: the same run on different machines.
 
 use crate::args::PageFormat;
-use crate::commands::campaign::{Playing, bar, with_threads};
+use crate::commands::campaign::{PlanChoice, Playing, bar, with_threads};
 use crate::commands::{Answer, json, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use campaign::{Asked, Contender, Equal, Terms, at_equal, contend};
@@ -42,14 +42,6 @@ pub enum At {
     EqualPower,
     /// The first's cost an hour to its owner
     EqualMoney,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PlanChoice {
-    /// As the scenarios say
-    Own,
-    /// The best found
-    Best,
 }
 
 /// Contenders of one run, before they are played.
