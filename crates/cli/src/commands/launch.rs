@@ -39,6 +39,8 @@ pub fn launch(args: &Launch) -> Answer {
                 "input_hash": stamp.input_hash,
                 "program": launch.framework.word(),
                 "program_version": launch.framework.version(),
+                "ranks": scenario.ranks,
+                "environment": launch.environment,
                 "launcher": launch.launcher,
                 "arguments": launch.arguments(),
                 "not_expressed": sentences(&launch.notes),

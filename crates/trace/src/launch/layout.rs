@@ -3,6 +3,20 @@
 use model::Architecture;
 use plan::{Block, Layout, Plan};
 
+/// The blocks that a program counts, some of them empty, and which.
+pub(super) struct Slots {
+    pub count: u64,
+    pub empty: Vec<u64>,
+}
+
+impl Slots {
+    /// The place of the `n`-th block that is not empty, counted from 0.
+    pub fn place(&self, n: u64) -> u64 {
+        let mut full = (0..self.count).filter(|slot| !self.empty.contains(slot));
+        full.nth(n as usize).unwrap_or(self.count)
+    }
+}
+
 /// Whether every stage holds the same number of main blocks, and no prediction block needs a place:
 /// what Megatron-LM does without being told.
 pub(super) fn is_default(plan: &Plan, model: &Architecture) -> bool {

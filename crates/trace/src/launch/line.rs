@@ -12,6 +12,8 @@ pub struct Launch {
     pub framework: Framework,
     /// What is run, first to last comment line, without `#`.
     pub title: Vec<String>,
+    /// Variables to be set, `NAME=VALUE`.
+    pub environment: Vec<String>,
     /// The launcher with its options: `torchrun --nnodes 4 ..`, and the script.
     pub launcher: Vec<String>,
     /// The script's arguments, in groups of what belongs together.
@@ -40,6 +42,9 @@ impl Launch {
             if let Some(hint) = &note.hint {
                 text.push_str(&format!("#   {hint}\n"));
             }
+        }
+        for variable in &self.environment {
+            text.push_str(&format!("{variable} "));
         }
         text.push_str(&join(&self.launcher));
         for group in &self.groups {
@@ -72,6 +77,7 @@ fn quoted(word: &str) -> String {
 /// Collects arguments and notes.
 pub(super) struct Line {
     pub framework: Framework,
+    environment: Vec<String>,
     launcher: Vec<String>,
     groups: Vec<Vec<Vec<String>>>,
     notes: Vec<Diagnostic>,
@@ -79,7 +85,18 @@ pub(super) struct Line {
 
 impl Line {
     pub fn new(framework: Framework) -> Self {
-        Self { framework, launcher: Vec::new(), groups: Vec::new(), notes: Vec::new() }
+        Self {
+            framework,
+            environment: Vec::new(),
+            launcher: Vec::new(),
+            groups: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// A variable that the program asks for.
+    pub fn environment(&mut self, variable: &str) {
+        self.environment.push(variable.to_owned());
     }
 
     /// Begins arguments that belong together.
@@ -155,7 +172,7 @@ impl Line {
             format!("{}, sequences of {} tokens", scenario.name, job.sequence),
             format!("{}; written by Supernode", self.framework.version()),
         ];
-        let Self { framework, launcher, groups, notes } = self;
-        Launch { framework, title, launcher, groups, notes: Diagnostics(notes) }
+        let Self { framework, environment, launcher, groups, notes } = self;
+        Launch { framework, title, environment, launcher, groups, notes: Diagnostics(notes) }
     }
 }

@@ -1,7 +1,7 @@
 //! A plan in the arguments of Megatron-LM and MindSpeed-LLM.
 
 use super::line::Line;
-use super::{Framework, layout, precision, shape};
+use super::{Framework, precision, schedules, shape};
 use model::{Architecture, Attention, Ffn, Tag};
 use plan::{FullBlocks, Plan, Zero};
 use program::Schedule;
@@ -10,11 +10,13 @@ use scenario::{Job, Scenario};
 /// Everything after the launcher, in the order a reader asks: degrees, schedule, memory, overlap,
 /// batch, precision, model, data.
 pub(super) fn write(line: &mut Line, scenario: &Scenario, job: &Job) {
-    let (plan, model) = (&job.plan, &scenario.model);
+    let model = &scenario.model;
     line.torchrun(scenario, &["pretrain_gpt.py"]);
     line.group();
+    let plan = &schedules::as_run(line, &job.plan, model);
+    connections(line, scenario, plan);
     degrees(line, plan, has_experts(model));
-    schedule(line, plan, model);
+    let slots = schedules::write(line, plan, model);
     line.group();
     sharding(line, plan, model);
     recompute(line, plan, model);
@@ -28,18 +30,18 @@ pub(super) fn write(line: &mut Line, scenario: &Scenario, job: &Job) {
     let tokens = scenario.recipe.tokens.value * job.share.value;
     line.set("--train-samples", (tokens / job.sequence as f64).round().max(1.0) as u64);
     line.group();
-    precision::write(line, scenario);
+    precision::write(line, scenario, plan.zero >= Zero::Gradients);
     line.group();
-    shape::write(line, model, job.sequence);
+    shape::write(line, model, plan, job.sequence, &slots);
     line.group();
     data(line, model);
 }
 
-fn has_experts(model: &Architecture) -> bool {
+pub(super) fn has_experts(model: &Architecture) -> bool {
     model.layers.iter().chain(&model.mtp).any(|l| matches!(l.ffn, Ffn::Moe { .. }))
 }
 
-fn is_mindspeed(line: &Line) -> bool {
+pub(super) fn is_mindspeed(line: &Line) -> bool {
     line.framework == Framework::MindSpeed
 }
 
@@ -64,41 +66,13 @@ fn degrees(line: &mut Line, plan: &Plan, experts: bool) {
     }
 }
 
-fn schedule(line: &mut Line, plan: &Plan, model: &Architecture) {
-    if plan.virtual_pipeline > 1 {
-        line.set("--num-virtual-stages-per-pipeline-rank", plan.virtual_pipeline);
-    }
-    match plan.schedule {
-        Schedule::OneFOneB => {}
-        Schedule::DualPipeV if is_mindspeed(line) => line.set("--schedules-method", "dualpipev"),
-        other => line.lost_hint(
-            format!("schedule `{}`: this command runs 1F1B", other.word()),
-            "`--set plan.schedule=1f1b` shows what that costs",
-        ),
-    }
-    if layout::is_default(plan, model) {
-        return;
-    }
-    let written = plan.schedule == Schedule::OneFOneB
-        || (is_mindspeed(line) && plan.schedule == Schedule::DualPipeV);
-    if !written && plan.stages() != plan.pipeline * plan.virtual_pipeline {
-        // Another schedule's chunks: the cut means nothing here.
-        line.lost(format!("the cut into {} stages", plan.stages()));
-        return;
-    }
-    if !is_mindspeed(line) {
-        line.set("--pipeline-model-parallel-layout", layout::write(plan, model));
-        return;
-    }
-    let counts = layout::counts(plan, model);
-    if plan.stages() == plan.pipeline && model.mtp.is_empty() {
-        let words: Vec<String> = counts.iter().map(u64::to_string).collect();
-        line.set("--num-layer-list", words.join(","));
-    } else {
-        line.lost_hint(
-            format!("the cut into stages of {counts:?} blocks"),
-            "`--noop-layers` pads the model to a number of blocks that every stage shares",
-        );
+/// Up to Hopper, Megatron-LM refuses tensor and context ranks unless kernels are launched in one order,
+/// and sharded weights if they are; overlapped experts want many queues.
+fn connections(line: &mut Line, scenario: &Scenario, plan: &Plan) {
+    let newer = ["blackwell", "rubin"].contains(&scenario.cluster.chip.family.as_str());
+    let sharded = plan.zero >= Zero::Gradients && !is_mindspeed(line);
+    if plan.tensor * plan.context > 1 && !newer && !sharded {
+        line.environment("CUDA_DEVICE_MAX_CONNECTIONS=1");
     }
 }
 
@@ -167,7 +141,7 @@ fn recompute(line: &mut Line, plan: &Plan, model: &Architecture) {
         line.set("--recompute-num-layers", blocks);
     }
     if is_mindspeed(line) {
-        return mindspeed_tags(line, plan, full.is_some());
+        return mindspeed_tags(line, plan);
     }
     let tags = &plan.recompute.tags;
     if tags.is_empty() {
@@ -201,15 +175,29 @@ fn recompute(line: &mut Line, plan: &Plan, model: &Architecture) {
     }
 }
 
-fn mindspeed_tags(line: &mut Line, plan: &Plan, full: bool) {
-    for tag in &plan.recompute.tags {
+/// MindSpeed-LLM recomputes norms and activations neither beside uniform blocks nor beside the core of
+/// attention, and the up-projection only where it overlaps its own exchange.
+fn mindspeed_tags(line: &mut Line, plan: &Plan) {
+    let tags = &plan.recompute.tags;
+    let plain = plan.recompute.blocks == FullBlocks::None;
+    let uniform = plan.recompute.blocks == FullBlocks::All;
+    let alone = ![Tag::Norm, Tag::Activation].iter().any(|tag| tags.contains(tag));
+    let overlapped = plan.sequence_parallel && plan.tensor > 1;
+    for tag in tags {
         match tag {
-            Tag::Norm => line.flag("--recompute-norm"),
-            Tag::Activation => line.flag("--recompute-activation-function"),
-            Tag::UpProjection => line.flag("--recompute-mla-up-proj"),
-            Tag::Core if !full => line.set("--recompute-granularity", "selective"),
+            Tag::Norm if !uniform => line.flag("--recompute-norm"),
+            Tag::Activation if !uniform => line.flag("--recompute-activation-function"),
+            Tag::UpProjection if overlapped => {
+                line.flag("--mla-mm-split");
+                line.flag("--mla-up-proj-tp-overlap");
+                line.flag("--recompute-mla-up-proj");
+                line.lost(
+                    "the up-projection's exchange as it is: it is overlapped when recomputed",
+                );
+            }
+            Tag::Core if plain && alone => line.set("--recompute-granularity", "selective"),
             Tag::Moe => line.flag("--moe-layer-recompute"),
-            other => line.lost(format!("recomputing `{}`", word(*other))),
+            other => line.lost(format!("recomputing `{}` in this plan", word(*other))),
         }
     }
 }
@@ -223,6 +211,11 @@ fn is_latent(model: &Architecture) -> bool {
     model.layers.iter().any(|l| matches!(l.attention, Attention::Latent { .. }))
 }
 
+fn has_indexer(model: &Architecture) -> bool {
+    let indexed = |a| matches!(a, Attention::Latent { indexer: Some(_), .. });
+    model.layers.iter().any(|l| indexed(l.attention))
+}
+
 fn has_shared(model: &Architecture) -> bool {
     let shared = |ffn| matches!(ffn, Ffn::Moe { shared_width, .. } if shared_width > 0);
     model.layers.iter().any(|l| shared(l.ffn))
@@ -230,21 +223,22 @@ fn has_shared(model: &Architecture) -> bool {
 
 fn overlap(line: &mut Line, plan: &Plan, model: &Architecture) {
     let on = plan.overlap;
-    if on.gradient_reduce {
-        line.flag("--overlap-grad-reduce");
-    }
-    if on.parameter_gather {
-        if plan.zero == Zero::None {
-            line.lost("overlapped parameter gathering: nothing is gathered without sharding");
+    data_overlap(line, plan, model);
+    if on.tensor && plan.tensor > 1 {
+        if !plan.sequence_parallel {
+            line.lost("overlapped tensor exchange: not without sequence parallelism");
+        } else if is_mindspeed(line) && has_experts(model) {
+            line.lost("overlapped tensor exchange: MC2 is not for models with experts");
         } else {
-            line.flag("--overlap-param-gather");
+            line.flag(if is_mindspeed(line) { "--use-ascend-mc2" } else { "--tp-comm-overlap" });
         }
-    }
-    if on.tensor {
-        line.flag(if is_mindspeed(line) { "--use-ascend-mc2" } else { "--tp-comm-overlap" });
     }
     if plan.context > 1 {
         match (is_mindspeed(line), on.context) {
+            (false, true) if has_indexer(model) => {
+                line.list("--cp-comm-type", &["allgather"]);
+                line.lost("an overlapped context exchange: sparse attention gathers first");
+            }
             (false, true) => line.list("--cp-comm-type", &["p2p"]),
             (false, false) => line.list("--cp-comm-type", &["allgather"]),
             (true, overlapped) => {
@@ -259,11 +253,40 @@ fn overlap(line: &mut Line, plan: &Plan, model: &Architecture) {
     stages(line, plan);
 }
 
+/// Whether forward and backward of two micro-batches run side by side, experts' exchange hidden.
+fn side_by_side(line: &Line, plan: &Plan, model: &Architecture) -> bool {
+    is_mindspeed(line) && has_experts(model) && plan.schedule == Schedule::DualPipeV
+}
+
+fn data_overlap(line: &mut Line, plan: &Plan, model: &Architecture) {
+    let on = plan.overlap;
+    let dual = is_mindspeed(line) && plan.schedule == Schedule::DualPipeV;
+    let barred = dual || side_by_side(line, plan, model);
+    let reduces = on.gradient_reduce && !barred;
+    if reduces {
+        line.flag("--overlap-grad-reduce");
+    } else if on.gradient_reduce {
+        line.lost("overlapped gradient reduction: not beside `dualpipev`");
+    }
+    if on.parameter_gather {
+        if plan.zero == Zero::None {
+            line.lost("overlapped parameter gathering: nothing is gathered without sharding");
+        } else if reduces {
+            line.flag("--overlap-param-gather");
+        } else {
+            line.lost("overlapped parameter gathering: only beside overlapped gradient reduction");
+        }
+    }
+}
+
 /// Sends between stages: overlapped by Megatron-LM when it interleaves, and then by default.
 fn stages(line: &mut Line, plan: &Plan) {
     let interleaved = plan.virtual_pipeline > 1 || plan.schedule != Schedule::OneFOneB;
     match (plan.overlap.pipeline, interleaved) {
-        (false, true) if plan.pipeline > 1 => line.flag("--no-overlap-p2p-communication"),
+        (false, true) if plan.pipeline > 2 => line.flag("--no-overlap-p2p-communication"),
+        (false, true) if plan.pipeline > 1 => {
+            line.lost("sends between stages that do not overlap: two ranks' must when interleaved");
+        }
         (true, false) if plan.pipeline > 1 => {
             line.lost("overlapped sends between stages: plain 1F1B waits for them");
         }
@@ -291,6 +314,10 @@ fn experts(line: &mut Line, plan: &Plan, model: &Architecture) {
             line.flag("--moe-fb-overlap");
             line.lost("`dualpipev` without overlapped expert exchange");
         }
+        return;
+    }
+    if plan.expert == 1 {
+        // Nothing is exchanged.
         return;
     }
     if is_mindspeed(line) {
@@ -345,13 +372,18 @@ fn kernels(line: &mut Line, plan: &Plan, model: &Architecture) {
     }
     let backend = if plan.unfused_attention { "unfused" } else { "auto" };
     line.set("--attention-backend", backend);
-    if plan.graphs {
+    if plan.graphs && plan.recompute.blocks != FullBlocks::None {
+        line.lost("kernels launched as graphs: not beside blocks recomputed whole");
+    } else if plan.graphs {
         line.set("--cuda-graph-impl", "transformer_engine");
         line.flag("--te-rng-tracker");
     }
     if plan.fused_loss {
         line.flag("--cross-entropy-loss-fusion");
-        line.set("--cross-entropy-fusion-impl", "te");
+        line.lost_hint(
+            "a loss that keeps no FP32 logits: the native fusion is written",
+            "this version refuses Transformer Engine's as unstable",
+        );
     }
 }
 
@@ -361,4 +393,7 @@ fn data(line: &mut Line, model: &Architecture) {
     line.set("--vocab-size", model.vocab);
     line.set("--make-vocab-size-divisible-by", 1);
     line.set("--lr", "1.0e-4");
+    // Its defaults are 0.1; no cost is modelled.
+    line.set("--attention-dropout", "0.0");
+    line.set("--hidden-dropout", "0.0");
 }

@@ -10,6 +10,7 @@ mod layout;
 mod line;
 mod megatron;
 mod precision;
+mod schedules;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -62,13 +63,32 @@ impl Framework {
     /// assert!(!Framework::Megatron.knows("--num-layer-list")); // MindSpeed-LLM's own
     /// ```
     pub fn knows(self, name: &str) -> bool {
+        self.takes(name).is_some()
+    }
+
+    /// What values the program's argument of that name takes, as its list says: nothing for a switch,
+    /// `int`, `float`, `text` or `one|of|these`, with `+`, `*` or `?` after it for one or more, any
+    /// number, or one at most; `None` if there is no such argument.
+    ///
+    /// ```
+    /// use trace::launch::Framework;
+    /// assert_eq!(Framework::Megatron.takes("--num-layers"), Some("int"));
+    /// assert_eq!(Framework::Megatron.takes("--sequence-parallel"), Some(""));
+    /// assert_eq!(Framework::Megatron.takes("--sequence-paralel"), None);
+    /// ```
+    pub fn takes(self, name: &str) -> Option<&'static str> {
         let dashed = name.replace('_', "-");
-        self.lists().any(|list| list.lines().any(|line| line == name || line == dashed))
+        let entry = |line: &'static str| {
+            let (own, takes) = line.split_once(' ').unwrap_or((line, ""));
+            (own == name || own == dashed).then_some(takes)
+        };
+        self.lists().flat_map(str::lines).find_map(entry)
     }
 
     /// Every argument name of the program.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        self.lists().flat_map(str::lines).filter(|line| !line.starts_with('#'))
+        let entries = self.lists().flat_map(str::lines).filter(|line| !line.starts_with('#'));
+        entries.map(|line| line.split_once(' ').map_or(line, |(name, _)| name))
     }
 
     fn lists(self) -> impl Iterator<Item = &'static str> {

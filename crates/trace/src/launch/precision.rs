@@ -5,7 +5,8 @@ use super::line::Line;
 use catalog::{Dtype, Optimizer, Precision};
 use scenario::Scenario;
 
-pub(super) fn write(line: &mut Line, scenario: &Scenario) {
+/// `sharded`: gradients or weights are, too.
+pub(super) fn write(line: &mut Line, scenario: &Scenario, sharded: bool) {
     let precision = &scenario.recipe.precision;
     match precision.activations {
         Dtype::Bf16 => line.flag("--bf16"),
@@ -19,6 +20,10 @@ pub(super) fn write(line: &mut Line, scenario: &Scenario) {
         Optimizer::Muon { .. } if line.framework == Framework::MindSpeed => {
             line.set("--optimizer", "adam");
             line.lost("Muon: this command uses AdamW");
+        }
+        Optimizer::Muon { .. } if sharded => {
+            line.set("--optimizer", "adam");
+            line.lost("Muon beside sharded gradients or weights: this command uses AdamW");
         }
         Optimizer::Muon { iterations } => {
             line.set("--optimizer", "muon");

@@ -1,11 +1,23 @@
 //! A model in the arguments of Megatron-LM and MindSpeed-LLM.
 
 use super::Framework;
+use super::layout::Slots;
 use super::line::Line;
 use model::{Architecture, Attention, Ffn, Layer, Residual};
+use plan::Plan;
 
-pub(super) fn write(line: &mut Line, model: &Architecture, sequence: u64) {
-    line.set("--num-layers", model.layers.len());
+pub(super) fn write(
+    line: &mut Line,
+    model: &Architecture,
+    plan: &Plan,
+    sequence: u64,
+    slots: &Slots,
+) {
+    line.set("--num-layers", slots.count);
+    if !slots.empty.is_empty() {
+        let words: Vec<String> = slots.empty.iter().map(u64::to_string).collect();
+        line.set("--noop-layers", words.join(","));
+    }
     line.set("--hidden-size", model.hidden);
     line.set("--max-position-embeddings", model.max_positions.max(sequence));
     if model.learned_positions > 0 {
@@ -26,8 +38,8 @@ pub(super) fn write(line: &mut Line, model: &Architecture, sequence: u64) {
     if !model.mtp.is_empty() {
         line.set("--mtp-num-layers", model.mtp.len());
     }
-    attention(line, model);
-    feed_forward(line, model);
+    attention(line, model, plan);
+    feed_forward(line, model, slots);
 }
 
 /// The distinct values of `of` over the main blocks, in order of first use.
@@ -42,7 +54,7 @@ fn kinds<T: PartialEq>(model: &Architecture, of: impl Fn(&Layer) -> T) -> Vec<T>
     found
 }
 
-fn attention(line: &mut Line, model: &Architecture) {
+fn attention(line: &mut Line, model: &Architecture, plan: &Plan) {
     let unwindowed = |layer: &Layer| match layer.attention {
         Attention::Grouped {
             heads,
@@ -96,8 +108,8 @@ fn attention(line: &mut Line, model: &Architecture) {
             } else if sinks {
                 line.lost("learned attention sinks");
             }
-            biases(line, model, qkv_bias, out_bias);
-            windows(line, model);
+            biases(line, model, plan, (qkv_bias, out_bias));
+            windows(line, model, plan.context);
         }
         Attention::Latent { .. } => latent(line, *first),
         Attention::Compressed { heads, head_dim, .. } => {
@@ -133,6 +145,7 @@ fn latent(line: &mut Line, attention: Attention) {
     match indexer {
         Some(index) if line.framework == Framework::Megatron => {
             line.set("--experimental-attention-variant", "dsa");
+            line.flag("--no-rope-fusion");
             line.set("--dsa-indexer-n-heads", index.heads);
             line.set("--dsa-indexer-head-dim", index.head_dim);
             line.set("--dsa-indexer-topk", index.topk);
@@ -143,12 +156,14 @@ fn latent(line: &mut Line, attention: Attention) {
 }
 
 /// Biases: all linear layers have one unless disabled; q, k and v may keep theirs.
-fn biases(line: &mut Line, model: &Architecture, qkv: bool, out: bool) {
+fn biases(line: &mut Line, model: &Architecture, plan: &Plan, (qkv, out): (bool, bool)) {
     let mlp = model.layers.iter().any(|l| match l.ffn {
         Ffn::Dense(mlp) => mlp.bias,
         Ffn::Moe { expert, .. } => expert.bias,
     });
-    if qkv && out && mlp {
+    let cut =
+        plan.expert_tensor > 1 && model.layers.iter().any(|l| matches!(l.ffn, Ffn::Moe { .. }));
+    if qkv && out && mlp && !cut {
         return;
     }
     line.flag("--disable-bias-linear");
@@ -156,12 +171,16 @@ fn biases(line: &mut Line, model: &Architecture, qkv: bool, out: bool) {
         line.flag("--add-qkv-bias");
     }
     if out || mlp {
-        let which = if out { "the output projection" } else { "the feed-forward" };
-        line.lost(format!("biases of {which} alone"));
+        let why = match (out && mlp, out) {
+            (true, _) => "biases outside attention: experts cut over tensor ranks have none",
+            (_, true) => "biases of the output projection alone",
+            _ => "biases of the feed-forward alone",
+        };
+        line.lost(why);
     }
 }
 
-fn windows(line: &mut Line, model: &Architecture) {
+fn windows(line: &mut Line, model: &Architecture, context: u64) {
     let window = |layer: &Layer| match layer.attention {
         Attention::Grouped { window, .. } => window,
         _ => None,
@@ -174,7 +193,9 @@ fn windows(line: &mut Line, model: &Architecture) {
         return;
     };
     if line.framework == Framework::MindSpeed {
-        if model.layers.iter().all(|l| window(l).is_some()) {
+        if context > 1 {
+            line.lost(format!("windows of {size} tokens: not beside context parallelism"));
+        } else if model.layers.iter().all(|l| window(l).is_some()) {
             line.set("--sliding-window", size);
         } else {
             line.lost(format!("windows of {size} tokens in some blocks only"));
@@ -202,7 +223,7 @@ fn pattern(blocks: impl Iterator<Item = bool>) -> String {
     format!("({})", words.join("+"))
 }
 
-fn feed_forward(line: &mut Line, model: &Architecture) {
+fn feed_forward(line: &mut Line, model: &Architecture, slots: &Slots) {
     let unhashed = |layer: &Layer| match layer.ffn {
         Ffn::Moe { expert, experts, topk, shared_width, group_limit, .. } => Ffn::Moe {
             expert,
@@ -234,11 +255,11 @@ fn feed_forward(line: &mut Line, model: &Architecture) {
         line.set("--ffn-hidden-size", mlp.width);
     }
     if let Some(Ffn::Moe { .. }) = routed.first() {
-        mixture(line, model, *routed[0]);
+        mixture(line, model, *routed[0], slots);
     }
 }
 
-fn mixture(line: &mut Line, model: &Architecture, routed: Ffn) {
+fn mixture(line: &mut Line, model: &Architecture, routed: Ffn, slots: &Slots) {
     let Ffn::Moe { expert, experts, topk, shared_width, group_limit, .. } = routed else { return };
     let is_moe = |l: &Layer| matches!(l.ffn, Ffn::Moe { .. });
     line.set("--num-experts", experts);
@@ -249,7 +270,7 @@ fn mixture(line: &mut Line, model: &Architecture, routed: Ffn) {
         line.set("--ffn-hidden-size", expert.width);
     }
     if line.framework == Framework::MindSpeed {
-        mindspeed_widths(line, model, first, expert.width, shared_width);
+        mindspeed_widths(line, model, (first, slots), expert.width, shared_width);
     } else {
         line.set("--moe-ffn-hidden-size", expert.width);
         if shared_width > 0 {
@@ -274,9 +295,15 @@ fn mixture(line: &mut Line, model: &Architecture, routed: Ffn) {
     }
 }
 
-fn mindspeed_widths(line: &mut Line, model: &Architecture, first: usize, width: u64, shared: u64) {
-    line.set("--moe-intermediate-size", width);
-    line.set("--first-k-dense-replace", first);
+fn mindspeed_widths(
+    line: &mut Line,
+    model: &Architecture,
+    (first, slots): (usize, &Slots),
+    width: u64,
+    shared: u64,
+) {
+    line.set("--moe-ffn-hidden-size", width);
+    line.set("--first-k-dense-replace", if first == 0 { 0 } else { slots.place(first as u64) });
     line.set("--moe-layer-freq", 1);
     if model.layers.iter().skip(first).any(|l| matches!(l.ffn, Ffn::Dense(_))) {
         line.lost("dense blocks among the routed ones");

@@ -125,6 +125,8 @@ prop_compose! {
 /// options without experts, neighbours in a pipeline of one.
 fn settled(mut plan: Plan, model: &Architecture) -> Plan {
     plan.overlap.context &= plan.context > 1;
+    plan.overlap.tensor &= plan.tensor > 1;
+    plan.overlap.expert &= plan.expert > 1;
     plan.overlap.pipeline &= plan.pipeline > 1;
     plan.pipeline_innermost &= plan.pipeline > 1;
     if plan.pipeline == 1 {
@@ -146,6 +148,9 @@ fn settled(mut plan: Plan, model: &Architecture) -> Plan {
 /// The plan moved to what the program has words for, so that most cases say everything.
 fn lean(mut plan: Plan, framework: Framework, model: &Architecture) -> Plan {
     plan.recompute.tags.retain(|tag| *tag != Tag::Hyper);
+    plan.overlap.tensor &= plan.sequence_parallel;
+    plan.overlap.parameter_gather &= plan.overlap.gradient_reduce;
+    plan.overlap.pipeline |= plan.pipeline == 2 && plan.virtual_pipeline > 1;
     if framework != Framework::MindSpeed {
         plan.adapters = None;
     }
@@ -173,22 +178,27 @@ fn lean(mut plan: Plan, framework: Framework, model: &Architecture) -> Plan {
                 context: false,
                 pipeline: false,
             };
-            plan.graphs &= plan.pipeline == 1;
+            plan.graphs &= plan.pipeline == 1 && plan.expert == 1;
             (plan.unfused_attention, plan.pipeline_innermost) = (false, false);
             plan.deduplicated_dispatch = false;
         }
         Framework::MindSpeed => {
+            let dual = plan.schedule == Schedule::DualPipeV;
+            plan.overlap.gradient_reduce &= !dual;
+            plan.overlap.tensor &= !is_moe(model);
             plan.zero = plan.zero.min(Zero::Optimizer);
             (plan.graphs, plan.fused_loss) = (false, false);
             plan.deduplicated_dispatch = false;
             plan.unfused_attention &= plan.context == 1;
-            plan.recompute.tags.retain(|tag| *tag != Tag::Mlp && *tag != Tag::Core);
+            plan.recompute.tags.retain(|tag| [Tag::Norm, Tag::Activation, Tag::Moe].contains(tag));
             plan.recompute.early_stop = false;
             plan.overlap.expert |= plan.schedule == Schedule::DualPipeV;
             let waits = plan.schedule == Schedule::OneFOneB && plan.virtual_pipeline == 1;
             plan.overlap.pipeline = plan.pipeline > 1 && !waits;
         }
         Framework::Megatron => {
+            plan.fused_loss = false;
+            plan.graphs &= plan.recompute.blocks == FullBlocks::None;
             plan.recompute.early_stop = false;
             let plain = plan.recompute.blocks == FullBlocks::None
                 && !plan.recompute.tags.contains(&Tag::Moe);

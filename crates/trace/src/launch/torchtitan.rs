@@ -150,6 +150,8 @@ fn options(line: &mut Line, plan: &Plan) {
     let on = plan.overlap;
     if on.tensor {
         line.flag("--compile.enable");
+        // Some registered models compile the loss alone.
+        line.list("--compile.components", &["model", "loss"]);
         line.flag("--compile.enable_async_tensor_parallel");
     } else {
         line.flag("--compile.no_enable_async_tensor_parallel");
@@ -166,9 +168,12 @@ fn options(line: &mut Line, plan: &Plan) {
     if plan.context > 1 {
         line.lost("whether the context exchange overlaps: the attention kernel decides");
     }
-    let graphs = plan.graphs && plan.pipeline == 1;
+    // The registered dispatcher waits for the host to know how many tokens come.
+    let exchanged = plan.expert > 1;
+    let graphs = plan.graphs && plan.pipeline == 1 && !exchanged;
     if plan.graphs && !graphs {
-        line.lost("kernels launched as graphs: not with a pipeline");
+        let which = if exchanged { "exchanged experts" } else { "a pipeline" };
+        line.lost(format!("kernels launched as graphs: not with {which}"));
     }
     line.flag(if graphs {
         "--training.no_disable_cuda_graphs"

@@ -92,6 +92,8 @@ fn noops(a: &mut Arguments<'_>, layers: u64) -> Vec<u64> {
     places
 }
 
+const LAYOUT: &str = "--pipeline-model-parallel-layout";
+
 fn degrees(a: &mut Arguments<'_>, layers: u64, noops: Vec<u64>) -> Degrees {
     let pipeline = or_one(a, "--pipeline-model-parallel-size");
     let mut virtual_pipeline = or_one(a, "--num-virtual-stages-per-pipeline-rank");
@@ -99,7 +101,7 @@ fn degrees(a: &mut Arguments<'_>, layers: u64, noops: Vec<u64>) -> Degrees {
         let name = "--num-layers-per-virtual-pipeline-stage";
         let each = a.count(name).unwrap_or(1);
         let stages = each.saturating_mul(pipeline);
-        if virtual_pipeline > 1 {
+        if virtual_pipeline > 1 || a.has(LAYOUT) {
             a.blame(name, format!("`{name}` beside the number of virtual stages"), None);
         } else if layers.is_multiple_of(stages) {
             virtual_pipeline = layers / stages;
@@ -107,6 +109,15 @@ fn degrees(a: &mut Arguments<'_>, layers: u64, noops: Vec<u64>) -> Degrees {
             let message = format!("{layers} blocks do not divide over {pipeline} ranks by {each}");
             a.blame(name, message, None);
         }
+    }
+    if a.has(LAYOUT) {
+        // The layout says it, too.
+        if a.has("--num-virtual-stages-per-pipeline-rank") {
+            a.blame(LAYOUT, format!("`{LAYOUT}` beside the number of virtual stages"), None);
+        }
+        let stages =
+            a.word(LAYOUT).and_then(|text| layout::read(&text).ok()).map(|c| c.len() as u64);
+        virtual_pipeline = stages.map_or(1, |stages| (stages / pipeline).max(1));
     }
     Degrees {
         tensor: or_one(a, "--tensor-model-parallel-size"),
@@ -269,12 +280,12 @@ fn cut(
         return None;
     }
     let total = d.layers + prediction - d.noops.len() as u64;
-    let counts = if a.has("--pipeline-model-parallel-layout") {
-        let text = a.word("--pipeline-model-parallel-layout")?;
+    let counts = if a.has(LAYOUT) {
+        let text = a.word(LAYOUT)?;
         match layout::read(&text) {
             Ok(counts) => counts,
             Err(message) => {
-                a.blame("--pipeline-model-parallel-layout", message, None);
+                a.blame(LAYOUT, message, None);
                 return None;
             }
         }
