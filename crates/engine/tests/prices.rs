@@ -1,7 +1,7 @@
-//! What a collective between nodes takes beyond its algorithm's own bytes.
+//! What exchanges and products take beyond their algorithm's own bytes and FLOPs.
 
-use engine::{Machine, Placed};
-use model::{Axis, Collective};
+use engine::{Machine, Placed, operator_costs};
+use model::{Axis, Class, Collective, Operator, Role, Work};
 use program::Group;
 
 fn machine() -> Machine {
@@ -43,4 +43,26 @@ fn weight_gradients_run_at_their_own_speed() {
     assert!(machine.weight_share(fp8) < machine.product_share(fp8));
     // Formats without a figure of their own run as the calibration's.
     assert!((machine.weight_share(catalog::Dtype::Bf16) - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn products_inside_attention_have_no_accumulator() {
+    let machine = machine();
+    let work = Work::Gemm { m: 2048.0, n: 2048.0, k: 128.0, count: 32.0 };
+    let product = |role| Operator {
+        name: "scores",
+        class: Class::AttentionCore,
+        role,
+        work,
+        launches: 1.0,
+        tag: None,
+    };
+    let [inside, linear] =
+        [Role::Attention, Role::Linear].map(|role| operator_costs(&product(role), &[], &machine));
+    // Keys' gradients: scores and queries read, 16 bits a key written; a weight's are added to in FP32.
+    let keys = 32.0 * 2048.0 * 128.0;
+    let bandwidth = machine.cluster.chip.memory_bandwidth.value;
+    let expected = 2.0 * (32.0 * 2048.0 * 2048.0 + 2.0 * keys) / bandwidth;
+    assert!((inside[2].memory_s / expected - 1.0).abs() < 1e-9, "{:?}", inside[2]);
+    assert!(linear[2].memory_s > inside[2].memory_s);
 }
