@@ -1,11 +1,13 @@
 //! Project tasks: `cargo xtask ci | codegen | tidy`, and `calibrate` with its feature.
 
+mod bill;
 mod blocks;
 mod book;
 #[cfg(feature = "calibrate")]
 mod calibrate;
 mod ci;
 mod codegen;
+mod drawing;
 mod plots;
 mod tidy;
 

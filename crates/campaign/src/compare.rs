@@ -9,6 +9,7 @@ use catalog::{Chip, Cluster, Dtype};
 use diagnostic::{Diagnostic, Diagnostics};
 use engine::{Rehearsal, rehearse};
 use scenario::Scenario;
+use units::Figure;
 
 /// What is made equal before machines are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,9 +223,62 @@ pub fn ratio(
     Some(Ratio { p5: at(0.05), p50: at(0.5), p95: at(0.95) })
 }
 
+/// A figure that decides a ratio.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decider {
+    /// Its path.
+    pub path: String,
+    /// The figure.
+    pub figure: Figure,
+    /// Share of the spread of the ratio's logarithm that goes with it. Ratio.
+    pub share: f64,
+}
+
+/// The figures that decide how `of` in `contender` compares with `reference`, most first: the square of
+/// the correlation of the figure as drawn with the logarithm of the ratio, over the pairs of samples.
+///
+/// Not valid for figures that act both ways, and no better than one over the pairs of samples.
+pub fn deciders(
+    contender: &Contender,
+    reference: &Contender,
+    seed: u64,
+    of: impl Fn(&Sample) -> f64,
+) -> Vec<Decider> {
+    let pairs = contender.samples.iter().zip(&reference.samples);
+    let logs: Vec<f64> = pairs.map(|(a, b)| libm::log(of(a) / of(b))).collect();
+    // Two samples share a draw; their mean leaves less chance.
+    let logs: Vec<f64> = logs.chunks_exact(2).map(|pair| f64::midpoint(pair[0], pair[1])).collect();
+    let mut found: Vec<Decider> = Vec::new();
+    for campaign in [&contender.campaign, &reference.campaign] {
+        let list = &campaign.assumptions;
+        let draws: Vec<Vec<f64>> =
+            (0..logs.len() as u64).map(|group| list.draw(seed, group)).collect();
+        for (index, (path, figure)) in list.list.iter().enumerate() {
+            if figure.is_uncertain() && found.iter().all(|known| known.path != *path) {
+                let drawn: Vec<f64> = draws.iter().map(|draw| draw[index]).collect();
+                let share = squared_correlation(&drawn, &logs);
+                found.push(Decider { path: path.clone(), figure: figure.clone(), share });
+            }
+        }
+    }
+    found.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.path.cmp(&b.path)));
+    found
+}
+
+/// Zero where either does not vary.
+fn squared_correlation(a: &[f64], b: &[f64]) -> f64 {
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len().max(1) as f64;
+    let (a_mean, b_mean) = (mean(a), mean(b));
+    let sum = |f: &dyn Fn(f64, f64) -> f64| {
+        a.iter().zip(b).map(|(x, y)| f(x - a_mean, y - b_mean)).sum::<f64>()
+    };
+    let (both, alone) = (sum(&|x, y| x * y), sum(&|x, _| x * x) * sum(&|_, y| y * y));
+    if alone > 0.0 { both * both / alone } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::regular;
+    use super::{regular, squared_correlation};
 
     #[test]
     fn chips_are_regular_and_near_what_is_wanted() {
@@ -234,5 +288,13 @@ mod tests {
             assert!(chips >> chips.trailing_zeros() <= 15, "{chips}");
         }
         assert_eq!([8_192.0, 4_028.0, 26_929.0, 0.2].map(regular), [8_192, 4_096, 26_624, 1]);
+    }
+
+    #[test]
+    fn what_goes_together_correlates() {
+        let a = [1.0, 2.0, 3.0, 4.0];
+        assert!((squared_correlation(&a, &a.map(|x| 7.0 - 2.0 * x)) - 1.0).abs() < 1e-12);
+        assert_eq!(squared_correlation(&a, &[1.0, -1.0, -1.0, 1.0]), 0.0);
+        assert_eq!(squared_correlation(&a, &[5.0; 4]), 0.0);
     }
 }

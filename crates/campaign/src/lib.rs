@@ -26,7 +26,9 @@ pub use account::{Account, Cause};
 pub use assumptions::{Assumptions, Place};
 pub use campaign::{Campaign, RampPart, Stage};
 pub use checkpoint::{beside, bytes, bytes_per_chip, daly_s, young_s};
-pub use compare::{Contender, Equal, Ratio, Terms, amount, at_equal, contend, peak, ratio};
+pub use compare::{
+    Contender, Decider, Equal, Ratio, Terms, amount, at_equal, contend, deciders, peak, ratio,
+};
 pub use counts::Counts;
 pub use money::{Bill, Prices, Used, recovery};
 pub use planning::{GUARD, Planned, planned};

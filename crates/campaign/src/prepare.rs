@@ -18,7 +18,7 @@ pub enum Asked {
 /// The campaign of a rehearsed scenario: rehearses its ramp, reads its economics if asked.
 ///
 /// # Errors
-/// A ramp whose batch the plan cannot run, and as [`Campaign::new`].
+/// A ramp whose batch the plan cannot run, more spare hosts than hosts, and as [`Campaign::new`].
 pub fn prepare(
     scenario: &Scenario,
     rehearsal: &Rehearsal,
@@ -28,7 +28,14 @@ pub fn prepare(
         Asked::WithMoney => Some(economics(scenario)?),
         Asked::WithoutMoney => None,
     };
-    Campaign::new(scenario, rehearsal, ramp(scenario)?, economics)
+    let campaign = Campaign::new(scenario, rehearsal, ramp(scenario)?, economics)?;
+    let (spares, hosts) = (scenario.campaign.spare_hosts.unwrap_or(0), campaign.counts.hosts);
+    if spares as f64 > hosts {
+        let message = format!("{spares} spare hosts for a job of {hosts:.0}");
+        let hint = "`campaign.spare_hosts` is at most as many as the job has";
+        return Err(Diagnostic::error("campaign::spares", message).hint(hint).into());
+    }
+    Ok(campaign)
 }
 
 /// The prices that the scenario names, else those of its chip's maker.

@@ -242,7 +242,7 @@ impl<'r> Item<'r> {
         if value.is_finite() && limits.contains(&value) {
             return Some(value);
         }
-        let message = format!("`{}` is out of range: {value:e}", self.path);
+        let message = format!("`{}` is out of range: {value:?}", self.path);
         let hint = match (*limits.start(), *limits.end()) {
             (low, high) if high < 1e18 => format!("from {low} to {high}"),
             (_, high) if value > high => format!("a finite number, at most {high:e}"),

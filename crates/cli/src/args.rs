@@ -1,12 +1,11 @@
 //! What can be typed.
 
+use crate::examples;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Rehearse the training of a large model on a supernode.
-///
-/// Without a command: rehearses DeepSeek-V4-Pro on an Atlas 950 `SuperPoD`.
 #[derive(Debug, Parser)]
-#[command(name = "supernode", version, about)]
+#[command(name = "supernode", version, about, after_help = examples::ALL)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -15,24 +14,34 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Step time, memory and days of a scenario, with ranges and origins
+    #[command(after_help = examples::REHEARSE)]
     Rehearse(Rehearse),
     /// Parameters, FLOPs, activations and cache of a model
+    #[command(after_help = examples::MODEL)]
     Model(Model),
     /// The facts behind the answers
+    #[command(after_help = examples::CATALOG)]
     Catalog(Catalog),
     /// Collectives on a pod or an ad-hoc network; what a topology is like
+    #[command(after_help = examples::FABRIC)]
     Fabric(crate::commands::fabric::Fabric),
     /// The best plan for a scenario, why, and the questions about plans
+    #[command(after_help = examples::PLAN)]
     Plan(Box<PlanQuestion>),
     /// The whole run: days, failures, energy and money as distributions
+    #[command(after_help = examples::CAMPAIGN)]
     Campaign(crate::commands::campaign::CampaignArgs),
     /// A calibration from measured kernels and collectives, with the fit's own error
+    #[command(after_help = examples::CALIBRATE)]
     Calibrate(crate::commands::calibrate::Calibrate),
     /// The same run on different machines, side by side
+    #[command(after_help = examples::COMPARE)]
     Compare(crate::commands::compare::CompareArgs),
     /// Replay published training steps and print the errors
+    #[command(after_help = examples::VALIDATE)]
     Validate(Validate),
     /// Programs captured elsewhere: Chakra traces in and out, run on a machine
+    #[command(after_help = examples::TRACE)]
     Trace(crate::commands::trace::Trace),
 }
 

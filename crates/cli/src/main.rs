@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod examples;
 mod output;
 mod samples;
 mod whole_file;

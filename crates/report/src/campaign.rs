@@ -4,7 +4,7 @@ mod json;
 mod page;
 
 pub use json::campaign_json;
-pub(crate) use json::summary as summary_json;
+pub(crate) use json::{named, sources, summary as summary_json};
 pub use page::campaign_page;
 
 use crate::table::{aligned, bar, row};
@@ -72,6 +72,14 @@ pub(crate) fn dollars(value: f64) -> String {
     format!("${digits}{}", rest.trim_end_matches("USD").trim())
 }
 
+/// A range in words, its unit once where both ends have it.
+pub(crate) fn span_words(low: &str, high: &str) -> String {
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number} to {high}"),
+        _ => format!("{low} to {high}"),
+    }
+}
+
 /// A whole number in groups of three digits.
 pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
@@ -112,7 +120,15 @@ pub(crate) fn shown_figure(figure: &Figure) -> String {
         unit => format_quantity(value, unit),
     };
     if figure.is_uncertain() {
-        format!("{} ({} .. {})", one(figure.value), one(figure.low), one(figure.high))
+        let all = [figure.value, figure.low, figure.high].map(one);
+        let apart = all.each_ref().map(|text| text.split_once(' '));
+        match apart {
+            // One unit for the three reads better than three.
+            [Some((value, unit)), Some((low, b)), Some((high, c))] if unit == b && unit == c => {
+                format!("{value} ({low} .. {high}) {unit}")
+            }
+            _ => format!("{} ({} .. {})", all[0], all[1], all[2]),
+        }
     } else {
         one(figure.value)
     }
@@ -400,12 +416,24 @@ pub(crate) fn ideal_days(campaign: &Campaign) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{dollars, grouped, plain};
+    use super::{dollars, grouped, plain, shown_figure, span_words};
+    use units::{Figure, Origin, Unit};
+
+    #[test]
+    fn a_unit_is_written_once_where_it_is_the_same() {
+        let rent = Figure::ranged(1.3, (0.7, 2.2), Unit::UsdPerHour, Origin::Assumed, "judgement");
+        assert_eq!(shown_figure(&rent), "1.3 (0.7 .. 2.2) USD/h");
+        let notice =
+            Figure::ranged(21_600.0, (3_600.0, 172_800.0), Unit::Second, Origin::Assumed, "");
+        assert_eq!(shown_figure(&notice), "6.00 h (60.0 min .. 2.00 days)");
+    }
 
     #[test]
     fn numbers_read_well() {
         let shown = [12_345_678.0, 50e6, 0.416, 0.0, 964_000.0].map(dollars);
         assert_eq!(shown, ["$12.3M", "$50M", "$0.42", "$0", "$964k"]);
+        assert_eq!(span_words("9.6 GWh", "22.7 GWh"), "9.6 to 22.7 GWh");
+        assert_eq!(span_words("$964k", "$1.2M"), "$964k to $1.2M");
         assert_eq!([7, 8_192, 1_048_576].map(grouped), ["7", "8,192", "1,048,576"]);
         assert_eq!([0.0, 2.5, 40.0, 0.25].map(plain), ["0", "2.5", "40", "0.25"]);
     }

@@ -8,7 +8,9 @@ pub use page::compare_page;
 
 use crate::campaign::{days, energy, per_cent, usd};
 use crate::table::aligned;
-use campaign::{Answer, Contender, Equal, Ratio, Sample, Terms, peak, ratio};
+use campaign::{
+    Answer, Contender, Decider, Equal, Ratio, Sample, Terms, amount, deciders, peak, ratio,
+};
 use engine::StageAnswer;
 use units::{GIB, Unit, format_quantity, format_seconds};
 
@@ -115,6 +117,39 @@ pub(crate) fn ratio_of(
     ratio(contender, group.contenders.first()?, of)
 }
 
+/// How much of what was made equal a contender has, over the first.
+pub(crate) fn share_of_first(equal: Equal, group: &CompareGroup, c: &Contender) -> Option<f64> {
+    Some(amount(equal, c)? / amount(equal, group.contenders.first()?)?)
+}
+
+/// The few figures that decide a ratio to the first: a tenth of its spread or more.
+pub(crate) fn decided(
+    group: &CompareGroup,
+    contender: &Contender,
+    seed: u64,
+    of: fn(&Sample) -> f64,
+) -> Vec<Decider> {
+    let Some(first) = group.contenders.first() else { return Vec::new() };
+    let mut found = deciders(contender, first, seed, of);
+    found.retain(|d| d.share >= 0.1);
+    found.truncate(3);
+    found
+}
+
+/// Figures of a machine alone: its step, powers and prices.
+pub(crate) fn own_figures(c: &Contender) -> Vec<(&str, &units::Figure)> {
+    let (chip, cluster) = (&c.scenario.cluster.chip.id, &c.scenario.cluster.id);
+    let priced = format!(".{chip}.");
+    let own = |path: &str| {
+        path.contains(&priced)
+            || path == format!("{chip}.power")
+            || path == format!("{cluster}.overhead_power")
+            || path == format!("step time on {chip}")
+    };
+    let list = &c.campaign.assumptions.list;
+    list.iter().filter(|(path, _)| own(path)).map(|(path, f)| (path.as_str(), f)).collect()
+}
+
 /// The comparison for people.
 pub fn compare_text(answer: &CompareAnswer<'_>) -> String {
     let how = if answer.terms.plan { "plans searched" } else { "the scenarios' own plans" };
@@ -126,14 +161,27 @@ pub fn compare_text(answer: &CompareAnswer<'_>) -> String {
     );
     for group in answer.groups {
         out.push_str(&format!("\n{}\n", group.name));
-        out.push_str(&machines(group));
-        out.push_str(&steps(group));
-        out.push_str(&runs(group));
-        out.push_str(&ratios(group));
-        out.push_str(&where_lost(group));
+        if group.contenders.is_empty() {
+            out.push_str("\nNo machine has a plan\n");
+        } else {
+            out.push_str(&tables(answer, group));
+        }
         for (name, why) in &group.absent {
             out.push_str(&format!("  {name}: {why}\n"));
         }
+    }
+    out
+}
+
+fn tables(answer: &CompareAnswer<'_>, group: &CompareGroup) -> String {
+    let mut out = machines(answer.equal, group);
+    for part in [fabrics, steps, runs, bills, ratios] {
+        out.push_str(&part(group));
+    }
+    out.push_str(&what_decides(group, answer.terms.seed));
+    out.push_str(&where_lost(group));
+    if !group.absent.is_empty() {
+        out.push_str("\nNo plan\n");
     }
     out
 }
@@ -144,29 +192,55 @@ fn table(title: &str, head: &[&str], rows: Vec<Vec<String>>) -> String {
     format!("\n{title}\n{}", aligned(&all, 1))
 }
 
+/// A line of words for each machine.
+fn words(title: &str, group: &CompareGroup, of: impl Fn(&Contender) -> String) -> String {
+    format!("\n{title}\n{}", aligned(&rows(group, |c| vec![of(c)]), 2))
+}
+
 fn rows(group: &CompareGroup, row: impl Fn(&Contender) -> Vec<String>) -> Vec<Vec<String>> {
     group.contenders.iter().map(|c| [vec![c.name.clone()], row(c)].concat()).collect()
 }
 
-fn machines(group: &CompareGroup) -> String {
+fn machines(equal: Equal, group: &CompareGroup) -> String {
     let row = |c: &Contender| {
         let chip = &c.scenario.cluster.chip;
         let chips = c.scenario.ranks;
         let pod: f64 = peak(chip, &c.scenario) * chips as f64;
-        vec![
+        let mut cells = vec![
             format!("{chips}{}", if c.grown { "+" } else { "" }),
             format_quantity(peak(chip, &c.scenario), Unit::FlopPerSecond),
             format_quantity(pod, Unit::FlopPerSecond),
             format_quantity(chip.memory.value, Unit::Byte),
             format_quantity(chip.memory_bandwidth.value, Unit::BytePerSecond),
-            fabric_words(c),
-        ]
+        ];
+        cells.extend(share_of_first(equal, group, c).map(|share| format!("{share:.2}")));
+        cells
     };
-    let head =
-        ["machine", "chips", "peak a chip", "in all", "memory", "its rate", "fabric, a chip"];
+    let mut head = vec!["machine", "chips", "peak a chip", "in all", "memory", "its rate"];
+    if equal != Equal::Listed {
+        head.push("of the first's");
+    }
     let grown = group.contenders.iter().any(|c| c.grown);
     let note = if grown { " (+: more than the catalog's cluster has)" } else { "" };
     table(&format!("Machines{note}"), &head, rows(group, row))
+}
+
+fn fabrics(group: &CompareGroup) -> String {
+    words("Fabric, one way and chip", group, fabric_words)
+}
+
+fn what_decides(group: &CompareGroup, seed: u64) -> String {
+    let others = CompareGroup {
+        contenders: group.contenders.get(1..).unwrap_or_default().to_vec(),
+        ..group.clone()
+    };
+    let (_, of) = MEASURES[0];
+    let of_days = |c: &Contender| {
+        let found = decided(group, c, seed, of);
+        let list = found.iter().map(|d| format!("{} {:.0} %", d.path, 100.0 * d.share));
+        list.collect::<Vec<_>>().join(", ")
+    };
+    words("What decides the ratio of days, share of its spread", &others, of_days)
 }
 
 fn steps(group: &CompareGroup) -> String {
@@ -189,6 +263,10 @@ fn spread(s: &campaign::Spread, shown: fn(f64) -> String) -> String {
     format!("{} ({}..{})", shown(s.p50), shown(s.p5), shown(s.p95))
 }
 
+fn gwh(joules: f64) -> String {
+    energy(joules).replace(" GWh", "")
+}
+
 fn short_usd(value: f64) -> String {
     usd(value).replace(" USD", "").replace(' ', "")
 }
@@ -196,21 +274,30 @@ fn short_usd(value: f64) -> String {
 fn runs(group: &CompareGroup) -> String {
     let row = |c: &Contender| {
         let s = &c.summary;
-        let mut cells = vec![
+        vec![
             spread(&s.days, days),
             per_cent(s.goodput.p50),
             format!("{:.0}", s.failures.p50),
-            s.energy_j.as_ref().map_or("?".to_owned(), |e| energy(e.p50)),
-        ];
-        if let Some(money) = &s.money {
-            cells.push(spread(&money.rental, short_usd));
-            cells.push(spread(&money.owning, short_usd));
-        }
-        cells
+            s.energy_j.as_ref().map_or("?".to_owned(), |e| spread(e, gwh)),
+        ]
     };
-    let head = ["machine", "days", "goodput", "failures", "energy", "rented, USD", "owned, USD"];
-    let money = group.contenders.iter().any(|c| c.summary.money.is_some());
-    table("The run (p50, p5..p95)", &head[..if money { 7 } else { 5 }], rows(group, row))
+    let head = ["machine", "days", "goodput", "failures", "energy, GWh"];
+    table("The run (p50, p5..p95)", &head, rows(group, row))
+}
+
+fn bills(group: &CompareGroup) -> String {
+    if group.contenders.iter().all(|c| c.summary.money.is_none()) {
+        return String::new();
+    }
+    let row = |c: &Contender| {
+        let money = c.summary.money.as_ref();
+        let shown = |of: fn(&campaign::Money) -> campaign::Spread| {
+            money.map_or_else(String::new, |m| spread(&of(m), short_usd))
+        };
+        vec![shown(|m| m.rental), shown(|m| m.owning), shown(|m| m.per_million_tokens.1)]
+    };
+    let head = ["machine", "rented", "owned", "owned, a million tokens"];
+    table("The bill in USD (p50, p5..p95)", &head, rows(group, row))
 }
 
 fn ratios(group: &CompareGroup) -> String {
@@ -223,16 +310,16 @@ fn ratios(group: &CompareGroup) -> String {
 
 fn ratio_words(ratio: Option<Ratio>) -> String {
     ratio.map_or_else(String::new, |r| {
-        let star = if r.differs() { " *" } else { "  " };
+        let star = if r.differs() { "*" } else { " " };
         format!("{:.2} ({:.2}..{:.2}){star}", r.p50, r.p5, r.p95)
     })
 }
 
 fn where_lost(group: &CompareGroup) -> String {
-    let row = |c: &Contender| {
+    let of = |c: &Contender| {
         let parts: Vec<String> =
-            losses(c).iter().take(5).map(|(w, s)| format!("{w} {:.0} %", 100.0 * s)).collect();
-        vec![parts.join(", ")]
+            losses(c).iter().take(4).map(|(w, s)| format!("{w} {:.0} %", 100.0 * s)).collect();
+        parts.join(", ")
     };
-    table("Where a step goes", &["machine", ""], rows(group, row))
+    words("Where a step goes", group, of)
 }

@@ -191,7 +191,14 @@ impl Page {
         for row in &table.rows {
             self.body.push_str("<tr>");
             for (c, cell) in row.iter().enumerate() {
-                self.body.push_str(&format!("<td{}>{}</td>", class(c), cell.0));
+                // On a phone a row of words is a list, whose items need their heading.
+                let label = match table.head.get(c) {
+                    Some(head) if c > 0 && !words.is_empty() && !head.is_empty() => {
+                        format!(" data-label=\"{}\"", text(head).0)
+                    }
+                    _ => String::new(),
+                };
+                self.body.push_str(&format!("<td{}{label}>{}</td>", class(c), cell.0));
             }
             self.body.push_str("</tr>\n");
         }

@@ -1,8 +1,8 @@
 //! A set of runs and machines to compare: `scenarios/sets/*.toml`.
 
 use catalog::Kind;
-use catalog::toml_reader::{Item, Reader};
-use diagnostic::Diagnostics;
+use catalog::toml_reader::{Item, Reader, Table};
+use diagnostic::{Diagnostic, Diagnostics};
 
 /// Runs crossed with machines; the first machine is what others are compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,18 +23,49 @@ pub fn parse_set(file: &str, text: &str) -> Result<Set, Diagnostics> {
     let reader = Reader::new(file, text);
     let set = reader.root().and_then(|mut root| {
         let name = root.take_str("name");
-        let runs = root.take_array("run").and_then(|items| {
-            let read: Vec<_> = items.into_iter().map(run).collect();
-            read.into_iter().collect::<Option<Vec<_>>>()
-        });
-        let machines = root.take_array("machine").and_then(|items| {
-            let read: Vec<_> = items.into_iter().map(machine).collect();
-            read.into_iter().collect::<Option<Vec<_>>>()
-        });
+        let runs = each(&mut root, "run", 1, run, |(name, _)| name);
+        let machines = each(&mut root, "machine", 2, machine, |(name, _, _)| name);
         root.finish();
         Some(Set { name: name?, runs: runs?, machines: machines? })
     });
     reader.into_result(set)
+}
+
+/// Whether a text means to be a set.
+pub fn is_set(text: &str) -> bool {
+    text.lines().any(|l| ["[[run]]", "[[machine]]"].contains(&l.trim()))
+}
+
+/// Entries of one kind, `least` or more, each with a name of its own.
+fn each<T>(
+    root: &mut Table<'_>,
+    key: &str,
+    least: usize,
+    read: fn(Item<'_>) -> Option<T>,
+    name: fn(&T) -> &String,
+) -> Option<Vec<T>> {
+    let items = root.take_array(key)?;
+    let reader = root.reader();
+    if items.len() < least {
+        let message = format!("{} of `[[{key}]]`: nothing to compare", items.len());
+        let problem = Diagnostic::error("scenario::set", message);
+        reader.report(problem.hint(format!("{least} or more")), root.span_of(key));
+        return None;
+    }
+    let mut all: Vec<Option<T>> = Vec::new();
+    for item in items {
+        let span = item.span();
+        let one = read(item);
+        if let Some(one) = &one
+            && all.iter().flatten().any(|known| name(known) == name(one))
+        {
+            let message = format!("`{}` is named twice", name(one));
+            let problem = Diagnostic::error("scenario::set", message);
+            reader.report(problem.hint("names tell entries apart in the answer"), span);
+        }
+        all.push(one);
+    }
+    all.into_iter().collect()
 }
 
 fn run(item: Item<'_>) -> Option<(String, String)> {
@@ -45,15 +76,23 @@ fn run(item: Item<'_>) -> Option<(String, String)> {
 }
 
 fn machine(item: Item<'_>) -> Option<(String, String, u64)> {
-    let (reader, span) = (item.reader(), item.span());
+    let reader = item.reader();
     let mut table = item.into_table()?;
-    let (name, cluster) = (table.take_str("name"), table.take_str("cluster"));
+    let (name, id) = (table.take_str("name"), table.take_str("cluster"));
     let chips = table.take_positive("chips");
+    let (cluster_at, chips_at) = (table.span_of("cluster"), table.span_of("chips"));
     table.finish();
-    let cluster = cluster?;
-    if catalog::text(Kind::Cluster, &cluster).is_none() {
-        reader.report(catalog::unknown_id(Kind::Cluster, &cluster), span);
+    let (name, id, chips) = (name?, id?, chips?);
+    if catalog::text(Kind::Cluster, &id).is_none() {
+        reader.report(catalog::unknown_id(Kind::Cluster, &id), cluster_at);
         return None;
     }
-    Some((name?, cluster, chips?))
+    let cluster = catalog::cluster(&id).map_err(|problems| reader.extend(problems)).ok()?;
+    if chips > cluster.chips {
+        let message = format!("`{id}` has {} chips, not {chips}", cluster.chips);
+        let problem = Diagnostic::error("scenario::set", message);
+        reader.report(problem.hint("fewer chips, or another cluster"), chips_at);
+        return None;
+    }
+    Some((name, id, chips))
 }

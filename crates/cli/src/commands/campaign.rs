@@ -153,7 +153,8 @@ fn judged(
     use campaign::Answer::{Days, Owning, Rental};
     if !claim.days && campaign.economics.is_none() {
         let message = "a claim about money cannot be judged without money";
-        return Err(Diagnostic::error("cli::what", message).into());
+        let hint = "ask about days (`40d..60d`), or leave out `--without money`";
+        return Err(Diagnostic::error("cli::what", message).hint(hint).into());
     }
     let answers = if claim.days { vec![Days] } else { vec![Rental, Owning] };
     Ok(answers.into_iter().map(|a| holds(campaign, seed, samples, bars, a, claim.range)).collect())

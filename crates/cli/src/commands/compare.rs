@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use diagnostic::{Diagnostic, Diagnostics};
 use rayon::prelude::*;
 use report::{CompareAnswer, CompareGroup};
-use scenario::{Scenario, Set, parse_set};
+use scenario::{Scenario, Set, is_set, parse_set};
 
 #[derive(Args, Debug)]
 pub struct CompareArgs {
@@ -127,7 +127,17 @@ fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
     }
     let mut entries = Vec::new();
     let mut texts = String::new();
-    for name in &args.names {
+    for (at, name) in args.names.iter().enumerate() {
+        if args.names.len() > 1 && set_text(name).is_some() {
+            let message = format!("`{name}` is a set of its own");
+            let hint = "compare one set, or scenarios with each other";
+            return Err(Diagnostic::error("cli::compare", message).hint(hint).into());
+        }
+        if args.names[..at].contains(name) {
+            let message = format!("`{name}` is named twice");
+            let hint = "a scenario compared with itself differs by nothing";
+            return Err(Diagnostic::error("cli::compare", message).hint(hint).into());
+        }
         let (loaded, _) = with_texts(name, &[])?;
         texts.push_str(&loaded.text);
         entries.push((loaded.scenario.name.clone(), loaded.scenario));
@@ -138,7 +148,13 @@ fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
         let hint = format!("name two or more, or a set: {known}");
         return Err(Diagnostic::error("cli::compare", message).hint(hint).into());
     }
-    let title = format!("{} and {} others", entries[0].0, entries.len() - 1);
+    let others: Vec<&str> = entries[1..].iter().map(|(name, _)| name.as_str()).collect();
+    let title = match others.as_slice() {
+        [one, two, ..] if others.len() > 3 => {
+            format!("{} against {one}, {two} and {} more", entries[0].0, others.len() - 2)
+        }
+        _ => format!("{} against {}", entries[0].0, others.join(", ")),
+    };
     let name = "The same question to each".to_owned();
     Ok((title, vec![Group { name, entries }], false, texts))
 }
@@ -149,7 +165,7 @@ fn set_text(name: &str) -> Option<(String, String)> {
         return Some((format!("scenarios/sets/{name}.toml"), text.to_owned()));
     }
     let text = std::fs::read_to_string(name).ok()?;
-    text.contains("[[machine]]").then(|| (name.to_owned(), text))
+    is_set(&text).then(|| (name.to_owned(), text))
 }
 
 fn of_set(set: &Set, mut text: String) -> Result<Asking, Failure> {
@@ -161,10 +177,6 @@ fn of_set(set: &Set, mut text: String) -> Result<Asking, Failure> {
         for (machine, cluster, chips) in &set.machines {
             let cluster = catalog::cluster(cluster)
                 .map_err(|problems| Failure { problems, texts: Vec::new() })?;
-            if *chips > cluster.chips {
-                let message = format!("`{machine}`: {chips} of {} chips", cluster.chips);
-                return Err(Diagnostic::error("cli::set", message).into());
-            }
             let scenario = Scenario {
                 name: format!("{name} on {machine}"),
                 cluster,

@@ -1,11 +1,12 @@
 //! Schema `supernode.campaign/1`.
 
-use super::{BINS, CampaignAnswer, SHOWN, ideal_days};
+use super::{BINS, CampaignAnswer, SHOWN, ideal_days, shown_figure, shown_value};
 use crate::json::{Stamp, figure};
 use crate::page::pictures::binned;
 use crate::words::figure_words;
 use campaign::{Answer, Held, Spread, Summary, widest};
 use serde_json::{Map, Value, json};
+use units::Figure;
 
 pub(crate) fn spread(s: &Spread) -> Value {
     json!({ "p5": s.p5, "p50": s.p50, "p95": s.p95, "mean": s.mean, "ignorance_ratio": s.ignorance })
@@ -49,14 +50,34 @@ pub fn campaign_json(stamp: &Stamp, answer: &CampaignAnswer<'_>) -> Value {
     all.insert("histograms".into(), histograms(answer));
     all.insert("tornado".into(), tornado(answer));
     all.insert("claims".into(), answer.held.iter().map(claim).collect());
-    let assumptions: Vec<Value> = campaign
-        .assumptions
-        .list
-        .iter()
-        .map(|(path, f)| json!({ "path": path, "words": figure_words(path), "figure": figure(f) }))
-        .collect();
-    all.insert("assumptions".into(), assumptions.into());
+    let list = &campaign.assumptions.list;
+    let assumptions = list.iter().map(|(path, f)| named(path, f, json!({}))).collect();
+    all.insert("assumptions".into(), assumptions);
+    let cited = list.iter().map(|(_, f)| f).chain(answer.bars.iter().map(|bar| &bar.figure));
+    all.insert("sources".into(), sources(cited));
     stamp.on(Value::Object(all))
+}
+
+/// A figure with its path, and both in words, before what was found about it.
+pub(crate) fn named(path: &str, f: &Figure, found: Value) -> Value {
+    let mut all = json!({
+        "path": path, "words": figure_words(path), "shown": shown_figure(f), "figure": figure(f),
+    });
+    if let (Value::Object(all), Value::Object(found)) = (&mut all, found) {
+        all.extend(found);
+    }
+    all
+}
+
+/// What the keys of the figures' sources stand for.
+pub(crate) fn sources<'a>(figures: impl Iterator<Item = &'a Figure>) -> Value {
+    let mut all = Map::new();
+    for key in figures.flat_map(|f| catalog::cited(&f.source).0) {
+        if let Some(source) = catalog::source(key) {
+            all.insert(key.to_owned(), json!({ "title": source.title, "url": source.url }));
+        }
+    }
+    Value::Object(all)
 }
 
 /// How the played runs are spread, as the page draws them.
@@ -119,10 +140,8 @@ fn tornado(answer: &CampaignAnswer<'_>) -> Value {
             .into_iter()
             .take(SHOWN)
             .map(|bar| {
-                json!({
-                    "path": bar.path, "words": figure_words(&bar.path), "figure": figure(&bar.figure),
-                    "at_low": bar.at_low.of(of), "at_high": bar.at_high.of(of),
-                })
+                let ends = json!({ "at_low": bar.at_low.of(of), "at_high": bar.at_high.of(of) });
+                named(&bar.path, &bar.figure, ends)
             })
             .collect();
         all.insert(of.key().into(), bars.into());
@@ -140,12 +159,13 @@ fn claim(held: &Held) -> Value {
                 .iter()
                 .map(|(value, held)| json!({ "value": value, "holds": held }))
                 .collect();
-            json!({
-                "path": region.path, "words": figure_words(&region.path),
-                "figure": figure(&region.figure), "alone": tried,
+            let found = json!({
+                "alone": tried,
                 "reached_at": region.reached,
+                "reached_shown": region.reached.map(|v| shown_value(&region.figure, v)),
                 "share_by_fifth": region.by_fifth,
-            })
+            });
+            named(&region.path, &region.figure, found)
         })
         .collect();
     json!({

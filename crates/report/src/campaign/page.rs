@@ -4,7 +4,7 @@ mod claims;
 
 use super::{
     BINS, CampaignAnswer, SHOWN, days, dollars, energy, grouped, per_cent, plain, shown_figure,
-    unfinished,
+    span_words, unfinished,
 };
 use crate::page::pictures::{Swing, histogram, tornado};
 use crate::page::{Fact, Html, Page, Row, Rows, Scale, Table, data, text};
@@ -37,7 +37,7 @@ pub fn campaign_page(json: &Value, answer: &CampaignAnswer<'_>) -> String {
 }
 
 fn fact(name: &str, spread: &Spread, shown: impl Fn(f64) -> String) -> Fact {
-    let range = format!("{} to {}", shown(spread.p5), shown(spread.p95));
+    let range = span_words(&shown(spread.p5), &shown(spread.p95));
     Fact::new(name, data(spread.p50, &shown(spread.p50)), &range)
 }
 
@@ -226,15 +226,18 @@ fn assumptions(page: &mut Page, answer: &CampaignAnswer<'_>) {
          page.",
         list.len()
     ));
-    let head = ["figure", "value and range", "origin", "source", "key"].map(str::to_owned).to_vec();
-    let mut table = Table { head, left: 5, ..Table::default() };
+    let head = ["figure", "value and range", "origin", "source"].map(str::to_owned).to_vec();
+    let mut table = Table { head, left: 4, ..Table::default() };
     for (path, figure) in list {
         table.rows.push(vec![
-            text(&figure_words(path)),
+            Html(format!(
+                "{}<br/><span class=\"key\">{}</span>",
+                text(&figure_words(path)).0,
+                text(path).0
+            )),
             text(&shown_figure(figure)),
             text(figure.origin.word()),
             source_links(&figure.source),
-            Html(format!("<span class=\"key\">{}</span>", text(path).0)),
         ]);
     }
     page.table(&table);

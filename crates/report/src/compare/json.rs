@@ -1,16 +1,19 @@
 //! Schema `supernode.compare/1`.
 
 use super::{
-    CompareAnswer, CompareGroup, MEASURES, equal_words, head_room, losses, main_stage, ratio_of,
+    CompareAnswer, CompareGroup, MEASURES, decided, equal_words, head_room, losses, main_stage,
+    own_figures, ratio_of, share_of_first,
 };
-use crate::campaign::summary_json;
+use crate::campaign::{named, sources, summary_json};
 use crate::json::Stamp;
 use campaign::{Contender, peak};
 use serde_json::{Map, Value, json};
 
 /// A comparison.
 pub fn compare_json(stamp: &Stamp, answer: &CompareAnswer<'_>) -> Value {
-    let groups: Vec<Value> = answer.groups.iter().map(group).collect();
+    let groups: Vec<Value> = answer.groups.iter().map(|g| group(answer, g)).collect();
+    let contenders = || answer.groups.iter().flat_map(|g| &g.contenders);
+    let cited = contenders().flat_map(own_figures).map(|(_, figure)| figure);
     stamp.on(json!({
         "title": answer.title,
         "at": equal_words(answer.equal),
@@ -18,17 +21,19 @@ pub fn compare_json(stamp: &Stamp, answer: &CompareAnswer<'_>) -> Value {
         "seed": answer.terms.seed,
         "samples": answer.terms.samples,
         "groups": groups,
+        "sources": sources(cited),
     }))
 }
 
-fn group(group: &CompareGroup) -> Value {
+fn group(answer: &CompareAnswer<'_>, group: &CompareGroup) -> Value {
     let absent: Vec<Value> =
         group.absent.iter().map(|(name, why)| json!({ "name": name, "why": why })).collect();
-    let contenders: Vec<Value> = group.contenders.iter().map(|c| contender(group, c)).collect();
+    let contenders: Vec<Value> =
+        group.contenders.iter().map(|c| contender(answer, group, c)).collect();
     json!({ "run": group.name, "machines": contenders, "absent": absent })
 }
 
-fn contender(group: &CompareGroup, c: &Contender) -> Value {
+fn contender(answer: &CompareAnswer<'_>, group: &CompareGroup, c: &Contender) -> Value {
     let stage = main_stage(c);
     let chip = &c.scenario.cluster.chip;
     let plans: Vec<Value> = c
@@ -49,8 +54,16 @@ fn contender(group: &CompareGroup, c: &Contender) -> Value {
         .collect();
     let mut ratios = Map::new();
     for (name, of) in MEASURES {
-        let ratio = ratio_of(group, c, of)
-            .map(|r| json!({ "p5": r.p5, "p50": r.p50, "p95": r.p95, "differs": r.differs() }));
+        let decides: Vec<Value> = decided(group, c, answer.terms.seed, of)
+            .iter()
+            .map(|d| named(&d.path, &d.figure, json!({ "share": d.share })))
+            .collect();
+        let ratio = ratio_of(group, c, of).map(|r| {
+            json!({
+                "p5": r.p5, "p50": r.p50, "p95": r.p95, "differs": r.differs(),
+                "decided_by": decides,
+            })
+        });
         ratios.insert(name.into(), ratio.unwrap_or(Value::Null));
     }
     let lost: Map<String, Value> =
@@ -68,6 +81,7 @@ fn contender(group: &CompareGroup, c: &Contender) -> Value {
         "chip": chip.id,
         "chips": c.scenario.ranks,
         "cluster_grown": c.grown,
+        "equal_ratio": share_of_first(answer.equal, group, c),
         "peak_flop_per_s": peak(chip, &c.scenario),
         "memory_bytes": chip.memory.value,
         "memory_bytes_per_s": chip.memory_bandwidth.value,
@@ -79,5 +93,7 @@ fn contender(group: &CompareGroup, c: &Contender) -> Value {
         "step_shares": lost,
         "run": summary_json(&c.summary),
         "ratio_to_first": ratios,
+        "assumptions": own_figures(c).iter().map(|(path, f)| named(path, f, json!({})))
+            .collect::<Vec<_>>(),
     })
 }

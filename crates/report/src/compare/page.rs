@@ -1,13 +1,15 @@
 //! A comparison as one HTML file.
 
+mod summary;
+
 use super::{
     CompareAnswer, CompareGroup, MEASURES, equal_words, fabric_words, head_room, losses,
-    main_stage, ratio_of, short_plan,
+    main_stage, ratio_of, share_of_first, short_plan,
 };
-use crate::campaign::{days, energy, per_cent, usd};
+use crate::campaign::{days, dollars, energy, grouped, per_cent, plain};
 use crate::page::pictures::{Ranged, intervals, ratios, stacked};
-use crate::page::{Fact, Html, Page, Table, data, text};
-use campaign::{Contender, Spread, peak};
+use crate::page::{Html, Page, Table, data, text};
+use campaign::{Cause, Contender, Equal, Spread, peak};
 use serde_json::Value;
 use units::{GIB, Unit, format_quantity, format_seconds};
 
@@ -20,66 +22,56 @@ pub fn compare_page(json: &Value, answer: &CompareAnswer<'_>) -> String {
         answer.terms.samples
     );
     let mut page = Page::new(answer.title, &subtitle);
+    if answer.groups.len() > 1 {
+        summary::in_short(&mut page, answer);
+    }
     for group in answer.groups {
         page.section(&group.name);
-        headline(&mut page, group);
+        summary::headline(&mut page, group);
         pictures(&mut page, group);
-        tables(&mut page, group);
+        summary::what_decides(&mut page, group, answer.terms.seed);
+        tables(&mut page, answer.equal, group);
         for (name, why) in &group.absent {
             page.say(&format!("{name}: {why}."));
         }
     }
+    summary::assumptions(&mut page, answer);
     page.section("How to read it");
     page.say(
-        "Bars are medians and whiskers hold nine of ten played runs, over chance (failures) and over \
-         every uncertain figure. A ratio compares runs pair by pair: what two machines share, such as \
+        "Bars and dots are medians and whiskers hold nine of ten played runs, over chance (failures) and \
+         over every uncertain figure. A ratio compares runs pair by pair: what two machines share, such as \
          the number of tokens or how a cluster is operated, cancels. A difference is called larger than \
-         the uncertainty when nine of ten pairs agree on its sign. Prices and powers of chips that are \
-         not on sale, and failure rates of chips about which nothing is published, are assumptions with \
-         wide ranges; each is named, with its source, by a campaign on that machine and in the catalog.",
+         the uncertainty when nine of ten pairs agree on its sign. Dollars are US dollars of the year of \
+         the price list. The count is of one run that succeeds: no failed attempts, no experiments before \
+         it.",
     );
     page.finish(json)
 }
 
-fn fact(name: &str, spread: &Spread, shown: impl Fn(f64) -> String) -> Fact {
-    let range = format!("{} .. {}", shown(spread.p5), shown(spread.p95));
-    Fact::new(name, data(spread.p50, &shown(spread.p50)), &range)
+fn short_days(value: f64) -> String {
+    days(value).trim_end_matches(".0").to_owned()
 }
 
-/// The first machine's figures, and who is surely better or worse.
-fn headline(page: &mut Page, group: &CompareGroup) {
-    let Some(first) = group.contenders.first() else { return };
-    let mut facts = vec![fact(&format!("days on {}", first.name), &first.summary.days, days)];
-    facts.extend(first.summary.energy_j.as_ref().map(|s| fact("energy", s, energy)));
-    if let Some(money) = &first.summary.money {
-        facts.push(fact("rented", &money.rental, usd));
-        facts.push(fact("owned", &money.owning, usd));
+/// Drawn in GWh, so that places on the axis are round.
+fn used_energy(page: &mut Page, group: &CompareGroup) {
+    let used = ranged(group, |c| c.summary.energy_j);
+    let in_gwh = |v: f64| v / 3.6e12;
+    let scaled: Vec<Ranged> = used
+        .iter()
+        .map(|r| Ranged {
+            name: r.name.clone(),
+            value: in_gwh(r.value),
+            low: in_gwh(r.low),
+            high: in_gwh(r.high),
+        })
+        .collect();
+    let mut rows = intervals("Energy", &scaled, |v| format!("{} GWh", plain(v)));
+    for (row, used) in rows.rows.iter_mut().zip(&used) {
+        row.value = data(used.value, &energy(used.value));
     }
-    page.facts(&facts);
-    for (index, verb) in [(0, "days"), (3, "cost to the owner")] {
-        let (mut fewer, mut more, mut open) = (Vec::new(), Vec::new(), Vec::new());
-        for contender in &group.contenders[1..] {
-            match ratio_of(group, contender, MEASURES[index].1) {
-                Some(r) if r.p95 < 1.0 => fewer.push(contender.name.as_str()),
-                Some(r) if r.p5 > 1.0 => more.push(contender.name.as_str()),
-                Some(_) => open.push(contender.name.as_str()),
-                None => {}
-            }
-        }
-        let mut sentences = Vec::new();
-        for (list, word) in [(fewer, "surely lower on"), (more, "surely higher on")] {
-            if !list.is_empty() {
-                sentences.push(format!("{word} {}", list.join(", ")));
-            }
-        }
-        if !open.is_empty() {
-            let list = open.join(", ");
-            sentences.push(format!("not told apart from the uncertainty on {list}"));
-        }
-        if !sentences.is_empty() {
-            let sentences = sentences.join("; ");
-            page.say(&format!("Against {}, the {verb}: {sentences}.", first.name));
-        }
+    if !used.is_empty() {
+        page.heading("Energy");
+        page.figure(&rows.draw(), "With cooling and all else that the building draws.");
     }
 }
 
@@ -92,19 +84,19 @@ fn ranged(group: &CompareGroup, of: impl Fn(&Contender) -> Option<Spread>) -> Ve
 }
 
 fn pictures(page: &mut Page, group: &CompareGroup) {
-    page.heading("Days");
+    let mut draw = |heading: &str, items: &[Ranged], shown: fn(f64) -> String, caption: &str| {
+        if !items.is_empty() {
+            page.heading(heading);
+            page.figure(&intervals(heading, items, shown).draw(), caption);
+        }
+    };
     let items = ranged(group, |c| Some(c.summary.days));
-    page.figure(&intervals("days", &items, days).draw(), "Days from the first step to the last.");
+    draw("Days", &items, short_days, "From the first step to the last.");
     let owned = ranged(group, |c| c.summary.money.as_ref().map(|m| m.owning));
-    if !owned.is_empty() {
-        page.heading("Cost");
-        page.figure(&intervals("owned", &owned, usd).draw(), "Cost to an owner of the machine.");
-        let rented = ranged(group, |c| c.summary.money.as_ref().map(|m| m.rental));
-        page.figure(
-            &intervals("rented", &rented, usd).draw(),
-            "Cost at a price per chip and hour.",
-        );
-    }
+    draw("Cost to an owner of the machine", &owned, dollars, "Its share of the machine's life.");
+    let rented = ranged(group, |c| c.summary.money.as_ref().map(|m| m.rental));
+    draw("Cost of renting it", &rented, dollars, "At a price per chip and hour.");
+    used_energy(page, group);
     let first = group.contenders.first().map_or("the first", |c| c.name.as_str());
     for (index, name) in [(0, "Days"), (3, "Cost to the owner")] {
         let items: Vec<Ranged> = group
@@ -117,7 +109,7 @@ fn pictures(page: &mut Page, group: &CompareGroup) {
             })
             .collect();
         if !items.is_empty() {
-            page.heading(&format!("{name} over those of {first}"));
+            page.heading(&format!("{name}, over {first}"));
             let caption = "Ratios of paired runs; a whisker that misses the line is a difference \
                            larger than the uncertainty.";
             page.figure(&ratios(name, &items, first).draw(), caption);
@@ -125,6 +117,46 @@ fn pictures(page: &mut Page, group: &CompareGroup) {
     }
     page.heading("Where a step goes");
     step_shares(page, group);
+    page.heading("Where the days go");
+    lost_days(page, group);
+}
+
+/// What a day is lost to, in groups that pictures tell apart.
+const LOSSES: [(&str, &[Cause]); 4] = [
+    ("steps done again", &[Cause::Lost]),
+    ("noticing, finding and starting again", &[Cause::Detection, Cause::Diagnosis, Cause::Restart]),
+    (
+        "waiting for spares, fewer replicas, slow chips",
+        &[Cause::Spares, Cause::Degraded, Cause::Slow],
+    ),
+    (
+        "checkpoints, ramp, planned stops",
+        &[Cause::Checkpoint, Cause::Ramp, Cause::Evaluation, Cause::Maintenance],
+    ),
+];
+
+fn lost_days(page: &mut Page, group: &CompareGroup) {
+    let bars: Vec<(String, Html, Vec<f64>)> = group
+        .contenders
+        .iter()
+        .map(|c| {
+            let causes = &c.summary.causes;
+            let total: f64 = causes.iter().map(|(_, s)| s.mean).sum();
+            let of = |wanted: &[Cause]| {
+                let found = causes.iter().filter(|(cause, _)| wanted.contains(cause));
+                found.map(|(_, s)| s.mean).sum::<f64>() / total
+            };
+            let goodput = c.summary.goodput.p50;
+            let shown = format!("{} count", per_cent(goodput));
+            let parts = LOSSES.iter().map(|(_, wanted)| of(wanted)).collect();
+            (c.name.clone(), data(goodput, &shown), parts)
+        })
+        .collect();
+    let names = LOSSES.map(|(name, _)| name);
+    page.figure(
+        &stacked("shares of the days lost", &bars, &names, per_cent).draw(),
+        "Shares of the days that were not useful steps, on average, and the share that was (median).",
+    );
 }
 
 /// Kinds of a step's parts that pictures tell apart.
@@ -169,19 +201,22 @@ fn step_shares(page: &mut Page, group: &CompareGroup) {
     page.figure(&rows.draw(), "Shares of a step of the stage with most tokens, and its duration.");
 }
 
-fn tables(page: &mut Page, group: &CompareGroup) {
+fn tables(page: &mut Page, equal: Equal, group: &CompareGroup) {
     let head =
         ["machine", "chips", "peak a chip", "memory", "free", "step", "MFU", "goodput", "energy"];
     let mut table = Table { head: head.map(str::to_owned).to_vec(), left: 1, ..Table::default() };
+    if equal != Equal::Listed {
+        table.head.push("of the first's".to_owned());
+    }
     for c in &group.contenders {
         let (stage, chip) = (main_stage(c), &c.scenario.cluster.chip);
         let peak = peak(chip, &c.scenario);
         let chips = c.scenario.ranks;
         let mark = if c.grown { "+" } else { "" };
         let free = head_room(c);
-        table.rows.push(vec![
+        let mut cells = vec![
             text(&c.name),
-            data(chips as f64, &format!("{chips}{mark}")),
+            data(chips as f64, &format!("{}{mark}", grouped(chips))),
             data(peak, &format_quantity(peak, Unit::FlopPerSecond)),
             data(chip.memory.value, &format_quantity(chip.memory.value, Unit::Byte)),
             data(free, &format!("{:.0} GiB", free / GIB)),
@@ -189,7 +224,9 @@ fn tables(page: &mut Page, group: &CompareGroup) {
             data(stage.mfu.median, &per_cent(stage.mfu.median)),
             data(c.summary.goodput.p50, &per_cent(c.summary.goodput.p50)),
             c.summary.energy_j.as_ref().map_or_else(|| text("?"), |e| data(e.p50, &energy(e.p50))),
-        ]);
+        ];
+        cells.extend(share_of_first(equal, group, c).map(|share| data(share, &plain(share))));
+        table.rows.push(cells);
     }
     page.heading("Machines and steps");
     page.table(&table);

@@ -73,13 +73,24 @@ pub struct Ranged {
     pub high: f64,
 }
 
-/// Values with their ranges under each other, as bars from zero.
+/// Values with their ranges under each other: as bars from zero, or, where they lie decades apart, as
+/// dots on a scale of factors.
 pub fn intervals(label: &str, items: &[Ranged], shown: fn(f64) -> String) -> Rows {
-    let ends = items.iter().flat_map(|i| [i.low, i.value, i.high]);
-    let mut rows = Rows::new(label, Scale::around(ends, true));
+    let ends = || items.iter().flat_map(|i| [i.low, i.value, i.high]);
+    let (low, high) = (ends().fold(f64::INFINITY, f64::min), ends().fold(0.0, f64::max));
+    let apart = low > 0.0 && high > 20.0 * low;
+    let scale = if apart {
+        Scale::logarithmic(low / 1.15, high * 1.15)
+    } else {
+        Scale::around(ends(), true)
+    };
+    let mut rows = Rows::new(label, scale);
     rows.tick = Some(shown);
     for item in items {
-        let mut row = Row::new(&item.name, "").bar(0.0, item.value, 0).whisker(item.low, item.high);
+        let row = Row::new(&item.name, "");
+        let row = if apart { row } else { row.bar(0.0, item.value, 0) };
+        let row = row.whisker(item.low, item.high);
+        let mut row = if apart { row.dot(item.value, 0) } else { row };
         row.value = data(item.value, &shown(item.value));
         rows.rows.push(row);
     }

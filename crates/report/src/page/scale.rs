@@ -111,6 +111,10 @@ impl Scale {
         if fine.len() <= most {
             return fine;
         }
+        let middle = decades(&[1.0, 3.0]);
+        if middle.len() <= most {
+            return middle;
+        }
         let coarse = decades(&[1.0]);
         let keep = coarse.len().div_ceil(most.max(1)).max(1);
         coarse.into_iter().step_by(keep).collect()

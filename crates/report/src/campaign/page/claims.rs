@@ -50,12 +50,13 @@ fn verdict(held: &Held, samples: usize) -> Html {
     } else {
         "perhaps"
     };
+    let sides = [(below, "below"), (above, "above")];
+    let sides = sides.iter().filter(|(v, _)| *v > 0.0);
+    let sides: String = sides.map(|(v, side)| format!(", {} {side}", share(*v))).collect();
     Html(format!(
-        "<b>{subject}: {word}.</b> In {} of {samples} played runs; {} are below, {} above. With every \
-         figure at its value: {}.",
+        "<b>{subject}: {word}.</b> In {} of {samples} played runs{sides}. With every figure at its \
+         value: {}.",
         share(held.share),
-        share(below),
-        share(above),
         if held.central { "yes" } else { "no" }
     ))
 }
@@ -104,7 +105,7 @@ fn picture(page: &mut Page, claims: &[Held], summary: &Summary) {
 fn conditions(page: &mut Page, held: &Held) {
     let name = subject(held);
     page.heading(&format!("{name}: what would have to be true"));
-    if held.share > 0.0 && held.share < 1.0 {
+    if (0.02..0.98).contains(&held.share) {
         fifths(page, held);
     }
     let (able, unable): (Vec<&Region>, Vec<&Region>) =
