@@ -4,9 +4,10 @@ use crate::json::{Stamp, rehearse_json};
 use crate::sheet::sheet;
 use crate::table::{aligned, row};
 use engine::{ClassTimeline, FlowAnswer, Lane, Rehearsal, SpanKind, Timeline};
-use ledger::Row;
+use ledger::{Row, summarize};
 use scenario::Scenario;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use units::{Unit, format_quantity, format_seconds};
 
@@ -193,7 +194,8 @@ fn flow_object(flow: &FlowAnswer) -> Value {
     })
 }
 
-/// Rows on which the two engines differ by more than 3 %, with the cause; empty for the closed form.
+/// Rows on which the two engines differ by more than 3 %, with the cause, and the same by cause; both
+/// engines' mean error. Empty for the closed form.
 pub fn engine_gaps_text(rows: &[Row]) -> String {
     let ran: Vec<_> = rows.iter().filter_map(|r| r.gap.as_ref().map(|g| (r, g))).collect();
     if ran.is_empty() {
@@ -201,21 +203,46 @@ pub fn engine_gaps_text(rows: &[Row]) -> String {
     }
     let far: Vec<_> = ran.iter().filter(|(_, (gap, _))| gap.abs() > 0.03).collect();
     let mut table = vec![row(["row", "flow over estimate", "mostly because"])];
+    let mut by_cause: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (row, (gap, causes)) in &far {
-        let main = causes.iter().max_by(|a, b| a.seconds.abs().total_cmp(&b.seconds.abs()));
         // Of the causes that pull the way the gap goes, the largest.
         let along = causes.iter().filter(|c| (c.seconds > 0.0) == (*gap > 0.0));
-        let along = along.max_by(|a, b| a.seconds.abs().total_cmp(&b.seconds.abs())).or(main);
-        table.push(vec![
-            row.row_id.clone(),
-            format!("{:+.1} %", 100.0 * gap),
-            along.map_or_else(String::new, |c| c.cause.to_owned()),
-        ]);
+        let along = along.max_by(|a, b| a.seconds.abs().total_cmp(&b.seconds.abs()));
+        let cause = along.map_or("many small ones", |c| c.cause);
+        by_cause.entry(cause).or_default().push(*gap);
+        table.push(vec![row.row_id.clone(), percent(*gap), cause.to_owned()]);
     }
-    let count = ran.len();
+    let mut causes = vec![row(["mostly because", "rows", "flow over estimate"])];
+    for (cause, gaps) in by_cause {
+        let least = gaps.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = gaps.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let range = format!("{} to {}", percent(least), percent(most));
+        causes.push(vec![cause.to_owned(), gaps.len().to_string(), range]);
+    }
+    let tables = if far.is_empty() {
+        String::new()
+    } else {
+        format!("{}\n{}", aligned(&table, 1), aligned(&causes, 1))
+    };
+    let by_estimate: Vec<Row> = rows.iter().map(as_estimated).collect();
+    let mean = |rows: &[Row]| 100.0 * summarize(rows).over_families.0;
     format!(
-        "\nBoth engines on {count} rows: {} differ by more than 3 %\n{}",
+        "\nBoth engines on {} rows: {} differ by more than 3 %\n{tables}\nMean error over families: \
+         {:.2} % by flow, {:.2} % by estimate\n",
+        ran.len(),
         far.len(),
-        if far.is_empty() { String::new() } else { aligned(&table, 1) }
+        mean(rows),
+        mean(&by_estimate),
     )
+}
+
+/// A row as the closed form predicts it.
+fn as_estimated(row: &Row) -> Row {
+    let gap = row.gap.as_ref().map_or(0.0, |g| g.0);
+    let signed_error = row.signed_error.map(|e| (1.0 + e) / (1.0 + gap) - 1.0);
+    Row { signed_error, ..row.clone() }
+}
+
+fn percent(gap: f64) -> String {
+    format!("{:+.1} %", 100.0 * gap)
 }

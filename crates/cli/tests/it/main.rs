@@ -3,6 +3,7 @@
 mod answers;
 mod bad;
 mod campaign;
+mod flow;
 mod launch;
 mod study;
 mod writing;

@@ -136,7 +136,7 @@ impl<'a> Wires<'a> {
             let hint = "its chips are joined directly: write link:FROM-TO or port:RANK/LEVEL";
             return Err(Diagnostic::error("flow::fault", message).hint(hint));
         }
-        self.known(at, rate, "switches has", "the level's bandwidth")?;
+        self.known(at, rate, "switches there are in", "the level's bandwidth")?;
         let size = self.channel(at).ranks.max(1);
         let first = instance.saturating_mul(size);
         self.check(first)?;
