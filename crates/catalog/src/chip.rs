@@ -66,6 +66,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Chip> {
     let sustained = root.take_figure("sustained", Unit::Ratio, &SHARE);
     let spread = root.take_figure("spread", Unit::Ratio, &NOT_NEGATIVE);
     let communication_cores = root.take_figure("communication_cores", Unit::Ratio, &SHARE);
+    let host_link = optional_figure(&mut root, "host_link", Unit::BytePerSecond);
     let power = optional_figure(&mut root, "power", Unit::Watt);
     let price = optional_figure(&mut root, "price", Unit::Usd);
     let rental = optional_figure(&mut root, "rental", Unit::UsdPerHour);
@@ -82,6 +83,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Chip> {
         sustained: sustained?,
         spread: spread?,
         communication_cores: communication_cores?,
+        host_link,
         power,
         price,
         rental,

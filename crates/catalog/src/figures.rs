@@ -16,7 +16,7 @@ impl Chip {
     pub fn figures(&self) -> Vec<(String, &Figure)> {
         let mut all: Vec<_> =
             self.matrix.iter().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
-        let [vector, memory, bandwidth, sustained, spread, cores, power, price, rental] =
+        let [vector, memory, bandwidth, sustained, spread, cores, host, power, price, rental] =
             CHIP_PATHS;
         all.extend(
             [
@@ -26,6 +26,7 @@ impl Chip {
                 (sustained, Some(&self.sustained)),
                 (spread, Some(&self.spread)),
                 (cores, Some(&self.communication_cores)),
+                (host, self.host_link.as_ref()),
                 (power, self.power.as_ref()),
                 (price, self.price.as_ref()),
                 (rental, self.rental.as_ref()),
@@ -40,7 +41,7 @@ impl Chip {
     pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
         let mut all: Vec<_> =
             self.matrix.iter_mut().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
-        let [vector, memory, bandwidth, sustained, spread, cores, power, price, rental] =
+        let [vector, memory, bandwidth, sustained, spread, cores, host, power, price, rental] =
             CHIP_PATHS;
         all.extend(
             [
@@ -50,6 +51,7 @@ impl Chip {
                 (sustained, Some(&mut self.sustained)),
                 (spread, Some(&mut self.spread)),
                 (cores, Some(&mut self.communication_cores)),
+                (host, self.host_link.as_mut()),
                 (power, self.power.as_mut()),
                 (price, self.price.as_mut()),
                 (rental, self.rental.as_mut()),
@@ -62,13 +64,14 @@ impl Chip {
 }
 
 /// The chip's figures outside `matrix`, in the order of its fields.
-const CHIP_PATHS: [&str; 9] = [
+const CHIP_PATHS: [&str; 10] = [
     "chip.vector",
     "chip.memory",
     "chip.memory_bandwidth",
     "chip.sustained",
     "chip.spread",
     "chip.communication_cores",
+    "chip.host_link",
     "chip.power",
     "chip.price",
     "chip.rental",

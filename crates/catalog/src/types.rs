@@ -79,6 +79,9 @@ pub struct Chip {
     /// Share of the matrix and vector units that communication kernels occupy while they overlap
     /// with compute (0 where an engine does it).
     pub communication_cores: Figure,
+    /// Copies between the chip's memory and its host's, one way; `None` where nothing is stated.
+    /// Bytes/s.
+    pub host_link: Option<Figure>,
     /// Power of the package under load. Watts.
     pub power: Option<Figure>,
     /// Purchase price. USD.

@@ -59,6 +59,8 @@ pub enum PartKind {
     Exposed(usize),
     /// Compute slowed by communication that runs beside it.
     Contention,
+    /// Copies of saved tensors to and from the host's memory that show.
+    HostCopies,
     /// Exposed sends and receives between stages.
     PipelineSend,
     /// Waiting for other stages.
@@ -79,6 +81,7 @@ impl PartKind {
                 ["tensor exposed", "context exposed", "expert exposed", "shard exposed"][axis]
             }
             Self::Contention => "contention",
+            Self::HostCopies => "host exposed",
             Self::PipelineSend => "pipeline exposed",
             Self::Bubble => "pipeline bubble",
             Self::DataExchange => "data exposed",
@@ -117,7 +120,7 @@ pub(crate) const CLASS_LIST: [Class; CLASSES] = [
 /// Communication that ran behind compute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hidden {
-    /// `tensor`, `context`, `expert`, `shard`, `data`, `pipeline`.
+    /// `tensor`, `context`, `expert`, `shard`, `host`, `data`, `pipeline`.
     pub axis: &'static str,
     /// How long. Seconds.
     pub seconds: f64,
@@ -340,6 +343,9 @@ fn parts(rank: &Rank, bubble_s: f64) -> Vec<Part> {
         push(PartKind::Exposed(axis), run.exposed[axis]);
     }
     push(PartKind::Contention, run.contention);
+    if run.copies > 0.0 {
+        push(PartKind::HostCopies, run.copies);
+    }
     push(PartKind::PipelineSend, rank.send_s);
     push(PartKind::Bubble, bubble_s);
     push(PartKind::DataExchange, rank.exchange_s);
@@ -352,6 +358,9 @@ fn hidden(rank: &Rank) -> Vec<Hidden> {
         .iter()
         .map(|&(axis, word)| Hidden { axis: word, seconds: rank.run.hidden[axis as usize] })
         .collect();
+    if rank.run.copies_hidden > 0.0 {
+        list.push(Hidden { axis: "host", seconds: rank.run.copies_hidden });
+    }
     list.push(Hidden { axis: "data", seconds: rank.exchange_hidden_s });
     list.push(Hidden { axis: "pipeline", seconds: rank.send_hidden_s });
     list

@@ -18,6 +18,10 @@ pub struct Run {
     pub hidden: [f64; 4],
     /// Compute slowed by communication kernels taking cores. Seconds.
     pub contention: f64,
+    /// Copies to and from the host's memory that nothing hides. Seconds.
+    pub copies: f64,
+    /// Copies behind everything else. Seconds.
+    pub copies_hidden: f64,
 }
 
 impl Run {
@@ -27,6 +31,7 @@ impl Run {
             + self.host_gap
             + self.exposed.iter().sum::<f64>()
             + self.contention
+            + self.copies
     }
 
     /// Adds `times` repetitions of `other`.
@@ -41,6 +46,8 @@ impl Run {
         both(&mut self.hidden, &other.hidden);
         self.host_gap += other.host_gap * times;
         self.contention += other.contention * times;
+        self.copies += other.copies * times;
+        self.copies_hidden += other.copies_hidden * times;
     }
 }
 
@@ -55,8 +62,8 @@ pub struct Rules {
     pub collective_s: f64,
     /// Ranks of a tensor-parallel group: an overlapped collective runs in as many slices.
     pub tensor_slices: f64,
-    /// Blocks of sharded weights: the first gather of a pass has nothing to run behind, nor has the
-    /// last scatter.
+    /// Blocks of a pass: the first gather of sharded weights has nothing to run behind, nor has the last
+    /// scatter, nor the first copy to the host.
     pub shard_slices: f64,
     /// Share of the cores that communication kernels take.
     pub cores: f64,
@@ -77,24 +84,81 @@ impl Rules {
             reserved: machine.stack.reserved_cores.value.min(0.9),
         }
     }
+
+    /// Share of the cores that communication takes while two passes overlap.
+    fn cores_of_pair(&self) -> f64 {
+        if self.reserved > 0.0 { self.reserved } else { self.cores }
+    }
 }
 
-/// `passes` run one after another on their own, with expert traffic hidden only if `paired`: then
-/// they belong to two micro-batches and each one's traffic runs behind the other's compute.
-pub fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
+/// `passes` run one after another on their own: nothing hides their expert traffic.
+pub fn run(passes: &[&PassTime], rules: &Rules) -> Run {
+    together(&sum_of(passes), rules, None)
+}
+
+/// The `forward` pass of one micro-batch and the `backward` passes of another beside each other: each
+/// one's expert traffic runs behind the other's compute.
+pub fn run_pair(forward: &PassTime, backward: &[&PassTime], rules: &Rules) -> Run {
+    let mut sum = sum_of(backward);
+    let share = expert_share(forward, &sum, rules);
+    sum.add(forward, 1.0);
+    together(&sum, rules, Some(share))
+}
+
+/// Share of a pair's expert traffic that can hide: of each exchange as much as its partner in the
+/// other micro-batch is long enough for.
+///
+/// A block's halves pair up so, in `DualPipe` (arXiv 2412.19437, figure 4) and in Megatron-Core's
+/// `--overlap-moe-expert-parallel-comm`: the dispatch forward beside the experts backward, the combine
+/// forward beside attention backward, the combine's gradients beside attention forward and the
+/// dispatch's beside the experts forward. Not valid where dispatch and combine differ in size: each
+/// counts as half of its pass's traffic.
+pub(crate) fn expert_share(forward: &PassTime, backward: &PassTime, rules: &Rules) -> f64 {
+    let slowed = 1.0 - rules.cores_of_pair();
+    let each = |pass: &PassTime| 0.5 * pass.comm[CommAxis::Expert as usize] * slowed;
+    let ([attention, experts], [attention_back, experts_back]) =
+        (halves(forward), halves(backward));
+    let (ahead, behind) = (each(forward), each(backward));
+    let all = 2.0 * (ahead + behind);
+    if all == 0.0 {
+        return 1.0;
+    }
+    let [dispatch, combine] = [experts_back, attention_back].map(|window| ahead.min(window));
+    let [combine_back, dispatch_back] = [attention, experts].map(|window| behind.min(window));
+    (dispatch + combine + combine_back + dispatch_back) / all
+}
+
+/// Kernels of a pass's blocks before the dispatch and after it; norms, residuals and activations
+/// counted to both alike. Seconds.
+fn halves(pass: &PassTime) -> [f64; 2] {
+    use Class::{AttentionCore, Elementwise, Experts, FeedForward, HyperConnection, Indexer};
+    let both = 0.5 * of(pass, &[Elementwise, HyperConnection]);
+    let before = of(pass, &[Class::Projection, AttentionCore, Indexer, Class::Routing]);
+    [before + both, of(pass, &[Experts, FeedForward]) + both]
+}
+
+pub(crate) fn sum_of(passes: &[&PassTime]) -> PassTime {
     let mut sum = PassTime::default();
     for pass in passes {
         sum.add(pass, 1.0);
     }
+    sum
+}
+
+/// All of `sum`, which is of one micro-batch, or of two where `experts` is the share of expert traffic
+/// that can hide.
+fn together(sum: &PassTime, rules: &Rules, experts: Option<f64>) -> Run {
+    let paired = experts.is_some();
     let mut run = Run { by_class: sum.by_class, ..Run::default() };
+    let (reserved, cores) =
+        if paired { (rules.reserved, rules.cores_of_pair()) } else { (0.0, rules.cores) };
+    let experts = experts.unwrap_or(0.0) * sum.comm[CommAxis::Expert as usize] * (1.0 - cores);
     let hides: [(CommAxis, bool, f64); 4] = [
         (CommAxis::Tensor, rules.overlap.tensor, sum.tensor_beside),
-        (CommAxis::Context, rules.overlap.context, of(&sum, &[Class::AttentionCore])),
-        (CommAxis::Expert, rules.overlap.expert && paired, sum.cost.seconds),
+        (CommAxis::Context, rules.overlap.context, of(sum, &[Class::AttentionCore])),
+        (CommAxis::Expert, rules.overlap.expert && paired, experts),
         (CommAxis::Shard, rules.overlap.parameter_gather, sum.cost.seconds),
     ];
-    let reserved = if paired { rules.reserved } else { 0.0 };
-    let cores = if reserved > 0.0 { reserved } else { rules.cores };
     // Hidden communication shares one stretch of compute: what one axis uses the next cannot. While
     // it lasts compute advances at 1 - cores, so that much of the stretch is used up.
     let mut free = sum.cost.seconds;
@@ -117,7 +181,11 @@ pub fn run(passes: &[&PassTime], rules: &Rules, paired: bool) -> Run {
         // Cores set aside are lost to all of the compute, not only to what runs beside traffic.
         run.contention = sum.cost.seconds * reserved / (1.0 - reserved);
     }
-    run.host_gap = host_gap(&sum, rules, run.seconds());
+    // The first block's tensors are there after it ran, and needed before it runs backward.
+    let beside = run.seconds() * (1.0 - 1.0 / rules.shard_slices);
+    run.copies_hidden = sum.copies.min(beside);
+    run.copies = sum.copies - run.copies_hidden;
+    run.host_gap = host_gap(sum, rules, run.seconds());
     run
 }
 
@@ -147,8 +215,9 @@ fn of(pass: &PassTime, classes: &[Class]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rules, behind, run};
+    use super::{Rules, behind, run, run_pair};
     use crate::price::{CLASSES, PassTime};
+    use model::Class;
     use program::Overlap;
 
     fn rules() -> Rules {
@@ -175,31 +244,56 @@ mod tests {
         let cost = kernel::Cost { seconds, ..kernel::Cost::default() };
         let mut by_class = [0.0; CLASSES];
         by_class[0] = seconds;
-        PassTime { cost, by_class, comm, collectives: 0.0, tensor_beside }
+        PassTime { cost, by_class, comm, tensor_beside, ..PassTime::default() }
+    }
+
+    /// A pass with `attention` and `experts` seconds of kernels, and `comm` of expert traffic.
+    fn halved(attention: f64, experts: f64, comm: f64) -> PassTime {
+        let mut pass = pass(attention + experts, [0.0, 0.0, comm, 0.0], 0.0);
+        pass.by_class = [0.0; CLASSES];
+        pass.by_class[Class::AttentionCore as usize] = attention;
+        pass.by_class[Class::Experts as usize] = experts;
+        pass
     }
 
     #[test]
     fn the_first_gather_and_the_first_slice_show() {
         // Ten blocks of sharded weights behind enough compute: a tenth shows.
-        let shard = run(&[&pass(100.0, [0.0, 0.0, 0.0, 10.0], 0.0)], &rules(), false);
+        let shard = run(&[&pass(100.0, [0.0, 0.0, 0.0, 10.0], 0.0)], &rules());
         assert!((shard.exposed[3] - 1.0).abs() < 1e-12, "{shard:?}");
         // A tensor exchange hides behind its own product only, however much else there is.
-        let tensor = run(&[&pass(100.0, [8.0, 0.0, 0.0, 0.0], 2.0)], &rules(), false);
+        let tensor = run(&[&pass(100.0, [8.0, 0.0, 0.0, 0.0], 2.0)], &rules());
         assert!((tensor.exposed[0] - 6.0).abs() < 1e-12, "{tensor:?}");
-        let ample = run(&[&pass(100.0, [8.0, 0.0, 0.0, 0.0], 8.0)], &rules(), false);
+        let ample = run(&[&pass(100.0, [8.0, 0.0, 0.0, 0.0], 8.0)], &rules());
         assert!((ample.exposed[0] - 2.0).abs() < 1e-12, "{ample:?}");
+    }
+
+    #[test]
+    fn copies_to_the_host_hide_behind_all_but_the_first_block() {
+        let copying = |copies| PassTime { copies, ..pass(100.0, [0.0; 4], 0.0) };
+        assert!((run(&[&copying(80.0)], &rules()).seconds() - 100.0).abs() < 1e-12);
+        // Ten blocks: 90 s of compute after the first hide as much.
+        let slow = run(&[&copying(120.0)], &rules());
+        assert!((slow.copies - 30.0).abs() < 1e-12 && (slow.seconds() - 130.0).abs() < 1e-12);
     }
 
     #[test]
     fn cores_set_aside_slow_the_whole_pair() {
         let aside = Rules { reserved: 0.2, ..rules() };
-        let both = pass(8.0, [0.0, 0.0, 1.0, 0.0], 0.0);
-        // 8 s of compute on four fifths of the cores last 10 s, whatever the traffic.
-        let pair = run(&[&both], &aside, true);
-        assert!((pair.seconds() - 10.0).abs() < 1e-12, "{pair:?}");
-        assert!((run(&[&both], &rules(), true).seconds() - 8.0).abs() < 1e-12);
+        let both = halved(4.0, 4.0, 1.0);
+        // 16 s of compute on four fifths of the cores last 20 s, whatever the traffic.
+        let pair = |rules| run_pair(&both, &[&both], &rules);
+        assert!((pair(aside).seconds() - 20.0).abs() < 1e-12, "{:?}", pair(aside));
         // On its own nothing is set aside, and expert traffic shows.
-        assert!((run(&[&both], &aside, false).seconds() - 9.0).abs() < 1e-12);
+        assert!((run(&[&both], &aside).seconds() - 9.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn expert_traffic_hides_behind_its_partner_only() {
+        // Four exchanges of 2 s beside 3 and 1 s forward, 6 and 2 s backward: one of them shows 1 s.
+        let pair = |comm| run_pair(&halved(3.0, 1.0, comm), &[&halved(6.0, 2.0, comm)], &rules());
+        assert!((pair(4.0).exposed[2] - 1.0).abs() < 1e-12, "{:?}", pair(4.0));
+        assert!(pair(2.0).exposed[2].abs() < 1e-12);
     }
 
     #[test]

@@ -18,11 +18,11 @@ mod uncertainty;
 
 pub use estimate::{Estimate, Hidden, Part, PartKind, Phases, RankTime, estimate};
 pub use estimate::{finish_exchanges, finish_seconds, in_buckets, optimizer_s};
-pub use exposure::{Rules, Run, run};
+pub use exposure::{Rules, Run, run, run_pair};
 pub use flow::{Fault, FaultKind, FlowAnswer, FlowOptions, Gap, LinkUse, flow, rehearse_flow};
 pub use machine::Machine;
 pub use passes::{Passes, bubbles, pass_counts, sends};
-pub use price::{BlockPrice, operator_costs, scaled, shard_traffic};
+pub use price::{BlockPrice, host_copies, operator_costs, scaled, shard_traffic};
 pub use price::{COMM_AXES, CommAxis, PassTime, Placed, Prices, SegmentTime, price};
 pub use rehearse::{Rehearsal, StageAnswer, lowered, machine, mfu_peak, rehearse};
 pub use sampling::{SAMPLES, drawn, interval, normal_quantile};

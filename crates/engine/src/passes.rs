@@ -1,7 +1,7 @@
 //! The passes of one pipeline rank, and what the ranks wait for: shared by [`crate::estimate`] and
 //! by whoever assembles a step from prices kept elsewhere.
 
-use crate::exposure::{Rules, Run, run};
+use crate::exposure::{Rules, Run, run, run_pair};
 use crate::price::SegmentTime;
 use program::{PhaseCounts, Schedule, StageMeans, idle_1f1b_between};
 
@@ -25,11 +25,11 @@ impl Passes {
     pub fn new(mean: &SegmentTime, rules: &Rules) -> Self {
         let SegmentTime { forward, recompute, backward_input, weight } = mean;
         Self {
-            forward: run(&[forward], rules, false),
-            backward_input: run(&[recompute, backward_input], rules, false),
-            weight: run(&[weight], rules, false),
-            backward: run(&[recompute, backward_input, weight], rules, false),
-            pair: run(&[forward, recompute, backward_input, weight], rules, true),
+            forward: run(&[forward], rules),
+            backward_input: run(&[recompute, backward_input], rules),
+            weight: run(&[weight], rules),
+            backward: run(&[recompute, backward_input, weight], rules),
+            pair: run_pair(forward, &[recompute, backward_input, weight], rules),
         }
     }
 

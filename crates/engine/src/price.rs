@@ -44,6 +44,8 @@ pub struct PassTime {
     /// Of the tensor-parallel communication, what the products it feeds or follows are long enough
     /// for. Seconds.
     pub tensor_beside: f64,
+    /// Copies of saved tensors to or from the host's memory, by engines of their own. Seconds.
+    pub copies: f64,
 }
 
 impl PassTime {
@@ -58,6 +60,7 @@ impl PassTime {
         }
         self.collectives += other.collectives * times;
         self.tensor_beside += other.tensor_beside * times;
+        self.copies += other.copies * times;
     }
 
     fn exchange(&mut self, axis: CommAxis, seconds: f64) {
@@ -288,6 +291,7 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
         .map(|s| {
             let mut time = segment_time(s, program, &operators, &exchanges);
             shard_traffic(&s.gathered, &placed, &mut time);
+            host_copies(s.offloaded_bytes, machine, &mut time);
             time
         })
         .collect();
@@ -554,6 +558,21 @@ pub fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut Segmen
         time.recompute.exchange(CommAxis::Shard, gather);
     }
     gather_copies(gathered, placed.machine, time);
+}
+
+/// Saved tensors copied to the host's memory in the forward pass and back in the backward pass.
+///
+/// # Panics
+/// If there are some and the chip states no `host_link`: whoever reads plans and programs asks for it.
+pub fn host_copies(bytes: f64, machine: &Machine, time: &mut SegmentTime) {
+    if bytes == 0.0 {
+        return;
+    }
+    let link = machine.cluster.chip.host_link.as_ref();
+    assert!(link.is_some(), "`{}` states no `host_link`", machine.cluster.chip.id);
+    let seconds = link.map_or(0.0, |link| bytes / link.value);
+    time.forward.copies += seconds;
+    time.backward_input.copies += seconds;
 }
 
 /// Copies of gathered weights out of the buffer they arrive in, where the stack makes them (`PyTorch`'s

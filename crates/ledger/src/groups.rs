@@ -21,13 +21,14 @@ pub struct Group {
 }
 
 /// Parts of a step that are no kernel's own time.
-const EFFECTS: [&str; 9] = [
+const EFFECTS: [&str; 10] = [
     "launch gaps",
     "tensor exposed",
     "context exposed",
     "expert exposed",
     "shard exposed",
     "contention",
+    "host exposed",
     "pipeline exposed",
     "pipeline bubble",
     "data exposed",

@@ -71,6 +71,7 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         overlap: overlap(fields, zero, virtual_pipeline),
         graphs: graphs.contains("full"),
         recorded: recorded(&graphs),
+        offload_blocks: number_after(&options, "activation offload ").unwrap_or(0),
         unfused_attention: unfused_attention(fields),
         adapters: options.contains("lora").then_some(LORA_RANK),
         fused_loss: notes.contains("recipe")

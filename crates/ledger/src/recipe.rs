@@ -7,7 +7,7 @@ use units::{Figure, Origin, Unit};
 /// The recipe of a row: AdamW, one stage.
 ///
 /// Gradients accumulate in FP32 except under FP16, whose loss scaling keeps them in FP16 (Megatron's
-/// `accumulate_allreduce_grads_in_fp32` goes with BF16).
+/// `accumulate_allreduce_grads_in_fp32` goes with BF16), and in Megatron-Bridge's performance recipes.
 pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) -> Recipe {
     let text = fields.lower("precision");
     let sixteen = if text.contains("fp16") { Dtype::Fp16 } else { Dtype::Bf16 };
@@ -26,7 +26,11 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
     let options = fields.lower("other_opts");
     let attention = if options.contains("fp8 attention") { Dtype::Fp8 } else { sixteen };
     let moments = if options.contains("bf16 adam moments") { Dtype::Bf16 } else { Dtype::Fp32 };
-    let gradients = if sixteen == Dtype::Fp16 { Dtype::Fp16 } else { Dtype::Fp32 };
+    let gradients = match sixteen {
+        Dtype::Fp16 => Dtype::Fp16,
+        _ if sixteen_bit_gradients(fields) => Dtype::Bf16,
+        _ => Dtype::Fp32,
+    };
     let exact =
         |value, unit| Figure::exact(value, unit, Origin::Measured, fields.text("source_title"));
     let tokens = (sequence * batch) as f64;
@@ -58,4 +62,10 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
         precision_note: exact(1.0, Unit::Ratio),
         optimizer: Optimizer::AdamW,
     }
+}
+
+/// Whether gradients are kept and reduced in BF16: Megatron-Bridge's performance recipes, all models, set
+/// `grad_reduce_in_fp32 = False` (`set_*_common_configs` of `scripts/performance/configs`, 25.11 to 26.08).
+fn sixteen_bit_gradients(fields: &Fields) -> bool {
+    fields.lower("source_title").contains("megatron-bridge")
 }

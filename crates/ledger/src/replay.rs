@@ -291,12 +291,15 @@ fn ready(fields: &Fields, row: &mut Row) -> Result<Ready, String> {
     let (sequence, batch) = (fields.needed("seq")?, fields.needed("GBS")?);
     let model = architecture(fields)?;
     let cluster = cluster(fields)?;
+    let mut plan = plan(fields, chips)?;
+    if plan.offload_blocks > 0 && cluster.chip.host_link.is_none() {
+        return Err(format!("chip `{}` states no `host_link`", cluster.chip.id));
+    }
     if chips > cluster.chips {
         return Err(format!("{chips} chips; `{}` has {}", cluster.id, cluster.chips));
     }
     row.measured_step_s = measured(fields, &model, chips, batch, sequence)?;
     let recipe = recipe(fields, &model.name, sequence, batch);
-    let mut plan = plan(fields, chips)?;
     plan.unfused_attention |= sinks_unfused(fields, &model, &recipe);
     let blocks = (model.layers.len() + model.mtp.len()) as u64;
     plan.stage_blocks = stage_blocks(fields, plan.stages(), blocks)?;

@@ -1,7 +1,6 @@
 //! The planner against published plans: never slower by its own measure, and near the measured best.
 
 use ledger::{Prepared, prepare, shipped};
-use plan::{FullBlocks, Recompute};
 use search::{Limits, Options, Problem, Space, best, leader};
 use std::ops::ControlFlow;
 
@@ -24,54 +23,40 @@ fn problem(row: &Prepared) -> Problem {
     }
 }
 
-/// Megatron's options, cut down to a few micro-batches and recompute policies to be quick.
+/// Megatron's options, cut down to a few micro-batches to be quick.
 fn limits(row: &Prepared) -> Limits {
-    let policy = |blocks| Recompute { blocks, tags: Vec::new(), ..row.plan.recompute.clone() };
     Limits {
         zero: Some(vec![row.plan.zero]),
-        micro_batch: Some(vec![row.plan.micro_batch, 2 * row.plan.micro_batch]),
+        micro_batch: Some(vec![1, row.plan.micro_batch, 2 * row.plan.micro_batch]),
         expert_tensor: Some(vec![row.plan.expert_tensor]),
         pipeline_innermost: Some(vec![row.plan.pipeline_innermost]),
         stage_blocks: Some(row.plan.stage_blocks.clone().into_iter().collect()),
-        recompute: Some(vec![
-            row.plan.recompute.clone(),
-            policy(FullBlocks::None),
-            policy(FullBlocks::All),
-        ]),
         ..Limits::megatron()
     }
 }
 
-/// Megatron-Bridge's plans are in the planner's space: what it finds is predicted at least as fast
-/// as each that fits by the prediction.
+/// Megatron-Bridge's plans are in the planner's space: what it finds that fits is predicted at least
+/// as fast as each of the 60, whether that fits by the prediction or not.
 #[test]
-fn no_published_plan_that_fits_beats_the_planner() {
-    let mut seen: Vec<(String, String, u64)> = Vec::new();
+fn no_published_plan_beats_the_planner() {
+    let rows = rows("nvidia-bridge");
     let mut faster = 0;
-    for row in rows("nvidia-bridge") {
-        let key = (row.model_name.clone(), row.machine.cluster.id.clone(), row.plan.ranks());
-        if seen.contains(&key) {
-            continue;
-        }
-        seen.push(key);
-        let problem = problem(&row);
+    for row in &rows {
+        let problem = problem(row);
         let published = leader(&problem, &row.plan).expect("a legal plan");
-        let space = Space::new(&problem, &limits(&row));
+        let space = Space::new(&problem, &limits(row));
         let findings =
             best(&problem, &space, &Options { top: 1 }, &mut |_| ControlFlow::Continue(()));
-        let found = findings.leaders.first();
-        if published.found.peak_bytes <= problem.memory_bytes {
-            let found_s = found.map_or(f64::INFINITY, |found| found.step_s);
-            assert!(
-                found_s <= published.found.step_s * (1.0 + 1e-9),
-                "{}: published {} s, found {found_s} s",
-                row.row_id,
-                published.found.step_s,
-            );
-            faster += usize::from(found_s < 0.99 * published.found.step_s);
-        }
+        let found_s = findings.leaders.first().map_or(f64::INFINITY, |found| found.step_s);
+        assert!(
+            found_s <= published.found.step_s * (1.0 + 1e-9),
+            "{}: published {} s, found {found_s} s",
+            row.row_id,
+            published.found.step_s,
+        );
+        faster += usize::from(found_s < 0.99 * published.found.step_s);
     }
-    assert!(seen.len() >= 25 && faster >= 5, "{} questions, {faster} answered faster", seen.len());
+    assert!(rows.len() >= 60 && faster >= 5, "{} questions, {faster} answered faster", rows.len());
 }
 
 /// vTrain measured many plans of three models: the fastest is among the first three by prediction.

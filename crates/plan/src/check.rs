@@ -29,8 +29,24 @@ pub fn violations(
     batch(plan, batch_sequences, sequence, &mut found);
     schedule(plan, batch_sequences, &mut found);
     stages(plan, model, &mut found);
+    offload(plan, model, &mut found);
     widths(plan, model, &mut found);
     found
+}
+
+/// The last block's tensors are needed at once: Megatron-Core keeps at least one block on the chip too.
+fn offload(plan: &Plan, model: &Architecture, found: &mut Vec<Violation>) {
+    let blocks = (model.layers.len() + model.mtp.len()) as u64;
+    if plan.offload_blocks > 0 && plan.offload_blocks >= blocks {
+        let message =
+            format!("{} of {blocks} blocks: at least one stays on the chip", plan.offload_blocks);
+        push(
+            found,
+            "offload_blocks",
+            message,
+            Some(format!("at most {}", blocks.saturating_sub(1))),
+        );
+    }
 }
 
 fn push(found: &mut Vec<Violation>, key: &'static str, message: String, hint: Option<String>) {

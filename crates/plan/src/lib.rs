@@ -19,7 +19,7 @@ pub use lower::{
 pub use memory::{BlockMemory, Held, RankHolds, StageMemory, memory, tag_bits};
 pub use recipe::{role_dtype, width_bytes, wire};
 
-use model::{Axis, Shard, Tag};
+use model::{Architecture, Axis, Shard, Tag};
 use program::{Group, Overlap, Schedule};
 
 /// A layout of a training job.
@@ -64,6 +64,9 @@ pub struct Plan {
     /// Classes of operators recorded as graphs of their own where not all kernels are (Megatron's
     /// `--cuda-graph-scope`): they cost the host nothing per kernel.
     pub recorded: Vec<model::Class>,
+    /// Blocks of the model whose saved tensors wait in the host's memory for their backward pass, spread
+    /// evenly over the ranks (Megatron's `cpu_offloading_num_layers`); 0 keeps all on the chip.
+    pub offload_blocks: u64,
     /// Whether attention writes its scores to memory instead of running as one fused kernel
     /// (Megatron's `--attention-backend unfused`, and all frameworks before FlashAttention).
     pub unfused_attention: bool,
@@ -147,6 +150,11 @@ impl Plan {
     /// Stages the blocks are cut into.
     pub fn stages(&self) -> u64 {
         self.schedule.stages(self.pipeline, self.virtual_pipeline)
+    }
+
+    /// Share of the blocks whose saved tensors wait in the host's memory.
+    pub fn offloaded(&self, model: &Architecture) -> f64 {
+        self.offload_blocks as f64 / (model.layers.len() + model.mtp.len()).max(1) as f64
     }
 
     /// Ranks over which dense optimizer state (or weights) is sharded; 1 without ZeRO.

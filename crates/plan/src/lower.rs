@@ -1,7 +1,7 @@
 //! A legal plan to the program every engine executes.
 
 use crate::layout::{Block, Layout};
-use crate::memory::Held;
+use crate::memory::{BlockMemory, Held, tag_bits};
 use crate::recipe::wire;
 use crate::{Plan, Zero};
 use catalog::{Optimizer, Recipe};
@@ -161,8 +161,11 @@ impl<'a> Builder<'a> {
         let steps = block_steps(self.plan, self.model, self.recipe, self.sequence, block);
         let steps = self.steps(steps, full);
         let gathered = gathered(self.plan, self.model, self.recipe, block);
+        let memory = BlockMemory::of(self.plan, self.model, self.recipe, self.sequence, block);
+        let tags = tag_bits(&self.plan.recompute.tags);
+        let offloaded_bytes = memory.offloaded_bytes(tags, full);
         let id = self.segments.len() as u32;
-        self.segments.push(Segment { name, steps, gathered });
+        self.segments.push(Segment { name, steps, gathered, offloaded_bytes });
         self.seen.push((*block, id));
         id
     }

@@ -84,6 +84,10 @@ pub struct BlockMemory {
     input: Option<f64>,
     /// Working set besides what recomputing brings back. Bytes.
     working: f64,
+    /// Share of blocks like this whose saved tensors wait in the host's memory.
+    offloaded: f64,
+    /// Blocks whose tensors are on their way to or from the host at a time.
+    on_the_way: f64,
 }
 
 /// The bits of a set of recompute tags.
@@ -132,14 +136,29 @@ impl BlockMemory {
                 (listed(saved), Some(input), 0.0)
             }
         };
-        Self { held, trained, saved, input, working }
+        // Two buffers take turns: one is copied while the next block fills or empties the other.
+        let on_the_way = plan.offload_blocks.min(2) as f64;
+        let (offloaded, on_the_way) =
+            if input.is_some() { (plan.offloaded(model), on_the_way) } else { (0.0, 0.0) };
+        Self { held, trained, saved, input, working, offloaded, on_the_way }
     }
 
-    /// Bytes kept per micro-batch when the tensors of `tags` (or, `full`, all but the input) are
-    /// recomputed, and what the block needs besides while it runs backward: what recomputing brings
-    /// back, and the gradients of two neighbouring tensors (the one being made from the other),
-    /// taken as the two largest.
+    /// Bytes kept on the chip per micro-batch when the tensors of `tags` (or, `full`, all but the
+    /// input) are recomputed, and what the block needs besides while it runs backward: what recomputing
+    /// brings back, tensors on their way to or from the host, and the gradients of two neighbouring
+    /// tensors (the one being made from the other), taken as the two largest.
     pub fn kept_and_working(&self, tags: u32, full: bool) -> (f64, f64) {
+        let (saved, working) = self.saved_and_working(tags, full);
+        (saved * (1.0 - self.offloaded), working + saved * self.on_the_way)
+    }
+
+    /// Bytes of saved tensors copied to the host in the forward pass, and back in the backward pass,
+    /// per micro-batch: the mean over blocks like this.
+    pub fn offloaded_bytes(&self, tags: u32, full: bool) -> f64 {
+        self.saved_and_working(tags, full).0 * self.offloaded
+    }
+
+    fn saved_and_working(&self, tags: u32, full: bool) -> (f64, f64) {
         let all: f64 = self.saved.iter().map(|(bytes, _)| bytes).sum();
         let Some(input) = self.input else { return (all, self.working) };
         let gradients = two_largest(self.saved.iter().map(|(bytes, _)| *bytes));
@@ -175,10 +194,10 @@ impl BlockMemory {
     }
 
     /// Least of kept and working bytes together, whatever is recomputed: what is recomputed is there
-    /// again while the block runs backward.
+    /// again while the block runs backward, and so is what waited in the host's memory.
     pub fn least_at_once(&self) -> f64 {
-        let (kept, working) = self.kept_and_working(0, false);
-        kept + working
+        let (saved, working) = self.saved_and_working(0, false);
+        saved + working
     }
 }
 

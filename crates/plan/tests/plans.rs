@@ -40,6 +40,7 @@ fn plan() -> Plan {
         },
         graphs: false,
         recorded: vec![],
+        offload_blocks: 0,
         unfused_attention: false,
         adapters: None,
         fused_loss: true,

@@ -58,6 +58,9 @@ pub struct Segment {
     pub steps: Vec<StepRef>,
     /// Gradient bytes that a sharded-weights plan gathers before and scatters after each pass.
     pub gathered: Gathered,
+    /// Saved tensors copied to the host's memory in the forward pass and back in the backward pass, per
+    /// micro-batch. Bytes.
+    pub offloaded_bytes: f64,
 }
 
 /// One step of a segment.

@@ -442,7 +442,7 @@ fn leader_json(answer: &PlanAnswer<'_>, leader: &Leader) -> Value {
 
 /// A plan's keys as a scenario writes them.
 pub fn plan_value(plan: &Plan) -> Value {
-    json!({
+    let mut value = json!({
         "tensor": plan.tensor, "context": plan.context, "pipeline": plan.pipeline,
         "virtual_pipeline": plan.virtual_pipeline, "data": plan.data, "expert": plan.expert,
         "expert_tensor": plan.expert_tensor, "expert_data": plan.expert_data,
@@ -450,7 +450,11 @@ pub fn plan_value(plan: &Plan) -> Value {
         "zero": plan.zero as u8, "schedule": plan.schedule.word(),
         "recompute": recompute_words(plan), "pipeline_innermost": plan.pipeline_innermost,
         "stage_blocks": plan.stage_blocks,
-    })
+    });
+    if plan.offload_blocks > 0 {
+        value["offload_blocks"] = plan.offload_blocks.into();
+    }
+    value
 }
 
 fn neighbour_json(neighbour: &Neighbour) -> Value {

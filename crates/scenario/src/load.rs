@@ -124,6 +124,15 @@ fn read(
         warnings.push(Diagnostic::warning("scenario::recipe", message));
     }
     let jobs = jobs(reader, &recipe, &model, (ranks, checked), batch, &plan, &plan_span, &stages?)?;
+    let offloads = jobs.iter().any(|job| job.plan.offload_blocks > 0);
+    if offloads && cluster.chip.host_link.is_none() {
+        let chip = &cluster.chip.id;
+        let message = format!("`plan.offload_blocks`: chip `{chip}` states no `host_link`");
+        let problem = Diagnostic::error("plan::illegal", message);
+        let hint = "give the chip's file its bandwidth to the host, one way";
+        reader.report(problem.hint(hint), plan_span);
+        return None;
+    }
     let main = main_job(reader, &jobs, sequence, sequence_span)?;
     Some(Scenario {
         name: name?,

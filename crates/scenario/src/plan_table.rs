@@ -26,6 +26,7 @@ pub(crate) struct PlanTable {
     recompute: Option<Recompute>,
     overlap: Option<Overlap>,
     graphs: Option<bool>,
+    offload_blocks: Option<u64>,
     unfused_attention: Option<bool>,
     adapters: Option<u64>,
     fused_loss: Option<bool>,
@@ -73,6 +74,7 @@ impl PlanTable {
             shard_group: count("shard_group"),
             micro_batch: count("micro_batch"),
             adapters: count("adapters"),
+            offload_blocks: count("offload_blocks"),
             ..Self::default()
         };
         let mut switch = |key: &str| if table.has(key) { table.take_bool(key) } else { None };
@@ -135,6 +137,7 @@ impl PlanTable {
             recompute: over.recompute.clone().or_else(|| self.recompute.clone()),
             overlap: over.overlap.or(self.overlap),
             graphs: over.graphs.or(self.graphs),
+            offload_blocks: over.offload_blocks.or(self.offload_blocks),
             unfused_attention: over.unfused_attention.or(self.unfused_attention),
             adapters: over.adapters.or(self.adapters),
             fused_loss: over.fused_loss.or(self.fused_loss),
@@ -149,7 +152,7 @@ impl PlanTable {
     ///
     /// What is derived: `data` and `expert_data` fill the job. What is off unless said: virtual
     /// stages, expert tensor parallelism, sequence parallelism, overlap, graphs, the fused loss,
-    /// deduplicated dispatch.
+    /// deduplicated dispatch, offloading.
     pub(crate) fn plan(&self, ranks: u64) -> Option<Plan> {
         let (tensor, context, pipeline) = (self.tensor?, self.context?, self.pipeline?);
         let (expert, expert_tensor) = (self.expert?, self.expert_tensor.unwrap_or(1));
@@ -174,6 +177,7 @@ impl PlanTable {
             overlap: self.overlap.unwrap_or(Overlap::NONE),
             graphs: self.graphs.unwrap_or(false),
             recorded: Vec::new(),
+            offload_blocks: self.offload_blocks.unwrap_or(0),
             unfused_attention: self.unfused_attention.unwrap_or(false),
             adapters: self.adapters,
             fused_loss: self.fused_loss.unwrap_or(false),

@@ -70,8 +70,12 @@ pub(crate) fn weights_bound_bytes(
 /// whose [`program::idle_1f1b`] subtracts a rank's own backward pass once for every stage after it:
 /// with at least that many micro-batches its busy time grows by more. Exposed gradient exchange
 /// falls by at most the growth of one micro-batch's backward, which the rank runs at least once.
+/// Not so where saved tensors are copied to the host: what is recomputed need not be.
 pub(crate) fn recompute_only_adds(plan: &Plan, micro_batches: u64) -> bool {
     use program::Schedule;
     let plain = plan.schedule == Schedule::OneFOneB && plan.virtual_pipeline == 1;
+    if plan.offload_blocks > 0 {
+        return false;
+    }
     !plain || micro_batches + 1 > plan.pipeline
 }

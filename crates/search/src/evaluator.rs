@@ -352,6 +352,8 @@ impl<'p> Evaluator<'p> {
             for (times, full) in [(plain, false), (whole, true)] {
                 if times > 0 {
                     let mut time = self.family.prices[kind].recomputing(tags, full);
+                    let bytes = self.family.memory[kind].offloaded_bytes(tags, full);
+                    engine::host_copies(bytes, &self.problem.machine, &mut time);
                     if sharded == 1 {
                         let again = usize::from(time.recompute.cost.seconds > 0.0);
                         time.add(&self.sharded[kind][again], 1.0);

@@ -102,6 +102,7 @@ fn problem(dice: &mut Dice) -> Problem {
         context: flag(),
         pipeline: flag(),
     };
+    let copies = machine.cluster.chip.host_link.is_some() && dice.flip();
     let base = Plan {
         tensor: 1,
         context: 1,
@@ -124,6 +125,7 @@ fn problem(dice: &mut Dice) -> Problem {
         overlap,
         graphs: dice.flip(),
         recorded: if dice.flip() { vec![model::Class::Projection] } else { Vec::new() },
+        offload_blocks: if copies { 2 } else { 0 },
         unfused_attention: false,
         adapters: None,
         fused_loss: dice.flip(),

@@ -78,7 +78,7 @@ type Key<T> = (&'static str, fn(&Plan) -> T);
 /// The keys of `plan`, or those that differ from `base`.
 fn table(plan: &Plan, base: Option<&Plan>) -> Table {
     let mut table = Table::new();
-    let counts: [Key<u64>; 11] = [
+    let counts: [Key<u64>; 12] = [
         ("tensor", |p| p.tensor),
         ("context", |p| p.context),
         ("pipeline", |p| p.pipeline),
@@ -90,9 +90,10 @@ fn table(plan: &Plan, base: Option<&Plan>) -> Table {
         ("micro_batch", |p| p.micro_batch),
         ("zero", |p| p.zero as u64),
         ("shard_group", |p| p.shard_group.unwrap_or(0)),
+        ("offload_blocks", |p| p.offload_blocks),
     ];
     for (key, of) in counts {
-        let absent = key == "shard_group" && plan.shard_group.is_none();
+        let absent = of(plan) == 0 && ["shard_group", "offload_blocks"].contains(&key);
         if !absent && base.is_none_or(|base| of(base) != of(plan)) {
             table[key] = toml_edit::value(of(plan).cast_signed());
         }

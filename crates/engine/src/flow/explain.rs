@@ -89,7 +89,7 @@ impl View<'_> {
         }
     }
 
-    /// Why the step differs from the closed form's; sums to the difference. `alone` is the same run
+    /// Why the step differs from the closed form's, which lists every part; sums to the difference. `alone` is the same run
     /// with every flow as fast as if nothing shared its links.
     pub(super) fn gaps(
         &self,
@@ -107,10 +107,11 @@ impl View<'_> {
             part.seconds += base_s - own_s;
         }
         let mut gaps: Vec<Gap> = Vec::new();
-        for (ours, theirs) in parts.iter().zip(&estimate.parts) {
-            assert_eq!(ours.kind, theirs.kind, "both engines list the same parts");
-            let cause = cause(ours.kind);
-            let seconds = ours.seconds - theirs.seconds;
+        for theirs in &estimate.parts {
+            // Copies to the host are among this engine's waits for the host.
+            let ours = parts.iter().find(|part| part.kind == theirs.kind);
+            let cause = cause(theirs.kind);
+            let seconds = ours.map_or(0.0, |part| part.seconds) - theirs.seconds;
             match gaps.iter_mut().find(|g| g.cause == cause) {
                 Some(gap) => gap.seconds += seconds,
                 None => gaps.push(Gap { cause, seconds }),
@@ -148,9 +149,10 @@ pub(super) fn hidden(outcome: &Outcome, at: usize) -> Vec<Hidden> {
 
 fn cause(kind: PartKind) -> &'static str {
     match kind {
-        PartKind::Compute(_) | PartKind::LaunchGaps | PartKind::Contention => {
-            "kernels wait for the host or for cores otherwise"
-        }
+        PartKind::Compute(_)
+        | PartKind::LaunchGaps
+        | PartKind::Contention
+        | PartKind::HostCopies => "kernels wait for the host or for cores otherwise",
         PartKind::Exposed(_) => "traffic hides as it comes, streams beside each other",
         PartKind::PipelineSend => "messages between stages",
         PartKind::Bubble => "stages wait for each other as they come, not by formula",

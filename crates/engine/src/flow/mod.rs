@@ -62,6 +62,12 @@ pub fn flow(
     options: &FlowOptions,
 ) -> Result<FlowAnswer, Diagnostics> {
     program.validate().map_err(|problems| all("flow::program", problems))?;
+    let chip = &machine.cluster.chip;
+    if chip.host_link.is_none() && program.segments.iter().any(|s| s.offloaded_bytes > 0.0) {
+        let message =
+            format!("chip `{}` states no `host_link` to copy saved tensors over", chip.id);
+        return Err(all("flow::program", vec![message]));
+    }
     let pieces = Pieces::new(program, machine);
     let levels: Vec<String> = machine.cluster.levels.iter().map(|l| l.name.clone()).collect();
     let lines = lines_of(program, machine, options)?;

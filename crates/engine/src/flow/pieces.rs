@@ -5,7 +5,7 @@
 //! beside them; attention with context traffic beside it; the rest. Traffic that may hide behind the
 //! whole pass starts with it. A stretch ends when all in it has ended.
 
-use crate::exposure::Rules;
+use crate::exposure::{Rules, expert_share, sum_of};
 use crate::machine::Machine;
 use crate::price::{CLASSES, CommAxis, PassTime, Placed, Prices, comm_axis, price};
 use fabric::MAX_LEVELS;
@@ -67,7 +67,8 @@ pub(super) struct Piece {
     pub stretches: Vec<Stretch>,
     /// Communication that starts with the pass and may last until its end.
     pub beside: Vec<Comm>,
-    /// Time the host needs to launch it; 0 if graphs are replayed. Seconds.
+    /// Time before which it cannot end: of the host to launch it (0 if graphs are replayed), or of
+    /// copies to and from the host's memory, which start after the first block. Seconds.
     pub host_s: f64,
     pub by_class: [f64; CLASSES],
     /// Share of the cores set aside for communication while it runs, whatever runs beside it.
@@ -267,13 +268,17 @@ fn class_pieces(
     let each = |parts: &[usize]| -> Vec<Piece> {
         chunks
             .iter()
-            .map(|c| piece(&parts.iter().map(|&p| &c[p]).collect::<Vec<_>>(), rules, false))
+            .map(|c| piece(&parts.iter().map(|&p| &c[p]).collect::<Vec<_>>(), rules, None))
             .collect()
     };
     let pair = chunks
         .iter()
         .map(|f| {
-            let beside = |b: &Chunk| piece(&[&f[0], &b[1], &b[2], &b[3]], rules, true);
+            let beside = |b: &Chunk| {
+                let back = sum_of(&[&b[1].0, &b[2].0, &b[3].0]);
+                let experts = expert_share(&f[0].0, &back, rules);
+                piece(&[&f[0], &b[1], &b[2], &b[3]], rules, Some(experts))
+            };
             chunks.iter().map(beside).collect()
         })
         .collect();
@@ -299,8 +304,9 @@ fn class_pieces(
     }
 }
 
-/// Passes run as one, under the same rules of overlap as the closed form's ([`crate::run`]).
-fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, paired: bool) -> Piece {
+/// Passes run as one, under the same rules of overlap as the closed form's ([`crate::run`]); `experts`
+/// is the share of two micro-batches' expert traffic that can hide.
+fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, experts: Option<f64>) -> Piece {
     let mut sum = PassTime::default();
     let mut comms = [Comm::default(); 4];
     for (time, traffic) in passes {
@@ -311,10 +317,12 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, paired: bool) -> Piec
         }
     }
     let launches = sum.cost.launches * rules.launch.host_s + sum.collectives * rules.collective_s;
+    let copies =
+        if sum.copies > 0.0 { sum.copies + sum.cost.seconds / rules.shard_slices } else { 0.0 };
     let mut piece = Piece {
-        host_s: if rules.launch.graphs { 0.0 } else { launches },
+        host_s: if rules.launch.graphs { copies } else { launches.max(copies) },
         by_class: sum.by_class,
-        reserved: if paired { rules.reserved } else { 0.0 },
+        reserved: experts.map_or(0.0, |_| rules.reserved),
         ..Piece::default()
     };
     let cores = if piece.reserved > 0.0 { piece.reserved } else { rules.cores };
@@ -332,10 +340,12 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, paired: bool) -> Piec
     // Nor has the first gather of a pass, or the last scatter; it goes before the others of its stream.
     let shard_first = if overlap.parameter_gather { 1.0 / rules.shard_slices } else { 1.0 };
     let mut alone = vec![shard.part(shard_first), tensor.part(first)];
-    if overlap.expert && paired {
-        piece.beside.push(expert);
-    } else {
-        alone.push(expert);
+    match experts.filter(|_| overlap.expert && expert.seconds > 0.0) {
+        Some(share) => {
+            piece.beside.push(expert.part(share));
+            alone.push(expert.part(1.0 - share));
+        }
+        None => alone.push(expert),
     }
     let context_beside = overlap.context.then_some(context);
     if context_beside.is_none() {

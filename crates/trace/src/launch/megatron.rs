@@ -340,6 +340,14 @@ fn experts(line: &mut Line, plan: &Plan, model: &Architecture) {
 }
 
 fn kernels(line: &mut Line, plan: &Plan, model: &Architecture) {
+    if plan.offload_blocks > 0 {
+        // Megatron-Core refuses it beside pipelines and beside recomputation.
+        if is_mindspeed(line) || plan.pipeline > 1 || recomputes(plan) {
+            line.lost("saved tensors in the host's memory");
+        } else {
+            line.set("--cpu-offloading-num-layers", plan.offload_blocks);
+        }
+    }
     if is_mindspeed(line) {
         line.flag("--use-mcore-models");
         let gated = |l: &model::Layer| match l.ffn {
@@ -385,6 +393,10 @@ fn kernels(line: &mut Line, plan: &Plan, model: &Architecture) {
             "this version refuses Transformer Engine's as unstable",
         );
     }
+}
+
+fn recomputes(plan: &Plan) -> bool {
+    plan.recompute.blocks != FullBlocks::None || !plan.recompute.tags.is_empty()
 }
 
 fn data(line: &mut Line, model: &Architecture) {

@@ -111,6 +111,7 @@ prop_compose! {
             overlap,
             graphs,
             recorded: Vec::new(),
+            offload_blocks: u64::from(rare.1 == 1),
             unfused_attention: rare.0 == 0,
             adapters: rare.2,
             fused_loss,
@@ -180,6 +181,7 @@ fn lean(mut plan: Plan, framework: Framework, model: &Architecture) -> Plan {
             };
             plan.graphs &= plan.pipeline == 1 && plan.expert == 1;
             (plan.unfused_attention, plan.pipeline_innermost) = (false, false);
+            plan.offload_blocks = 0;
             plan.deduplicated_dispatch = false;
         }
         Framework::MindSpeed => {
@@ -187,7 +189,7 @@ fn lean(mut plan: Plan, framework: Framework, model: &Architecture) -> Plan {
             plan.overlap.gradient_reduce &= !dual;
             plan.overlap.tensor &= !is_moe(model);
             plan.zero = plan.zero.min(Zero::Optimizer);
-            (plan.graphs, plan.fused_loss) = (false, false);
+            (plan.graphs, plan.fused_loss, plan.offload_blocks) = (false, false, 0);
             plan.deduplicated_dispatch = false;
             plan.unfused_attention &= plan.context == 1;
             plan.recompute.tags.retain(|tag| [Tag::Norm, Tag::Activation, Tag::Moe].contains(tag));

@@ -182,6 +182,7 @@ fn options(line: &mut Line, plan: &Plan) {
     });
     let registered = [
         (plan.unfused_attention, "unfused attention"),
+        (plan.offload_blocks > 0, "saved tensors in the host's memory"),
         (plan.adapters.is_some(), "adapters"),
         (plan.deduplicated_dispatch, "tokens sent once to each host of their experts"),
         (

@@ -91,6 +91,8 @@ struct RawSegment {
     steps: Vec<RawStep>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gathered: Option<RawGathered>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    offloaded_bytes: Option<f64>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -327,7 +329,12 @@ impl RawSegment {
             expert_gradient_bytes: g.expert_gradient_bytes,
             matrices: g.matrices,
         });
-        Self { name: s.name.clone(), steps: s.steps.iter().map(step).collect(), gathered }
+        Self {
+            name: s.name.clone(),
+            steps: s.steps.iter().map(step).collect(),
+            gathered,
+            offloaded_bytes: Some(s.offloaded_bytes).filter(|bytes| *bytes > 0.0),
+        }
     }
 
     fn read(&self, r: &mut Reader<'_>) -> Segment {
@@ -352,7 +359,8 @@ impl RawSegment {
             expert_gradient_bytes: r.size("gathered", g.expert_gradient_bytes),
             matrices: r.size("gathered", g.matrices),
         });
-        Segment { name: self.name.clone(), steps, gathered }
+        let offloaded_bytes = self.offloaded_bytes.map_or(0.0, |b| r.size("offloaded_bytes", b));
+        Segment { name: self.name.clone(), steps, gathered, offloaded_bytes }
     }
 }
 

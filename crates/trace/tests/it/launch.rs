@@ -130,6 +130,7 @@ fn drawn(draws: &mut Draws, scenario: &Scenario) -> Plan {
         },
         graphs: draws.below(4) == 0,
         recorded: Vec::new(),
+        offload_blocks: 0,
         unfused_attention: draws.below(8) == 0,
         adapters: (draws.below(12) == 0).then_some(16),
         fused_loss: draws.yes(),

@@ -532,6 +532,13 @@ fn kernels(a: &mut Arguments<'_>, draft: &mut Draft, framework: Framework, d: &D
     if unfused {
         set(draft, "unfused_attention", true);
     }
+    let offload = "--cpu-offloading-num-layers";
+    if !mindspeed
+        && a.has(offload)
+        && let Some(blocks) = a.count(offload).filter(|n| *n > 0)
+    {
+        set(draft, "offload_blocks", blocks);
+    }
     let graphs =
         a.has("--cuda-graph-impl") && a.word("--cuda-graph-impl").is_some_and(|w| w != "none");
     let old = ["--enable-cuda-graph", "--external-cuda-graph"].map(|n| a.flag(n));
