@@ -10,6 +10,7 @@ mod codegen;
 mod drawing;
 mod plots;
 mod tidy;
+mod ub_mesh;
 
 use anyhow::{Result, bail};
 
@@ -20,6 +21,7 @@ fn main() -> Result<()> {
         ["codegen"] => codegen::run(false),
         ["codegen", "--check"] => codegen::run(true),
         ["tidy"] => tidy::run(),
+        ["ub-mesh"] => ub_mesh::run(),
         #[cfg(feature = "calibrate")]
         ["calibrate", "steps"] => calibrate::steps::run(),
         #[cfg(feature = "calibrate")]
@@ -35,6 +37,6 @@ fn main() -> Result<()> {
         ["calibrate", _] => {
             bail!("run `cargo run -p xtask --features calibrate -- calibrate FOLDER`")
         }
-        _ => bail!("usage: cargo xtask ci | codegen [--check] | tidy | calibrate FOLDER"),
+        _ => bail!("usage: cargo xtask ci | codegen [--check] | tidy | ub-mesh | calibrate FOLDER"),
     }
 }

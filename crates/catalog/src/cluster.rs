@@ -165,6 +165,12 @@ fn read_cabling(table: &mut Table<'_>) -> Option<Cabling> {
     if table.has("rails") {
         cabling.rails = table.take_bool("rails")?;
     }
+    if table.has("detour") {
+        cabling.detour = table.take_bool("detour")?;
+    }
+    if table.has("borrow") {
+        cabling.borrow = table.take_bool("borrow")?;
+    }
     if table.has("dims") {
         let items = table.take_array("dims")?;
         cabling.dims = items.into_iter().map(Item::into_u64).collect::<Option<_>>()?;
@@ -198,6 +204,12 @@ fn check_cabling(root: &Table<'_>, levels: &[Level], ports: Option<u64>) -> bool
         }
         if cabling.rails && (level.wiring != Wiring::Switch || at == 0 || cabling.trunk) {
             problems.push(format!("rails `{name}` are not a switch level above another level"));
+        }
+        if (cabling.detour || cabling.borrow) && level.wiring != Wiring::FullMesh {
+            problems.push(format!("`{name}` is no full mesh to detour in or to borrow for"));
+        }
+        if cabling.borrow && !levels[at..].iter().any(|l| l.wiring == Wiring::Switch) {
+            problems.push(format!("no switches above `{name}` to borrow"));
         }
         let product = cabling.dims.iter().try_fold(1_u64, |n, d| n.checked_mul(*d));
         let dimensions = cabling.dims.len();

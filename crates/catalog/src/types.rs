@@ -132,6 +132,7 @@ pub struct Level {
 }
 
 /// What the graph of a level needs beyond its link class.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cabling {
     /// Switches side by side over every chip, each with its share of the bandwidth.
@@ -146,11 +147,26 @@ pub struct Cabling {
     pub rails: bool,
     /// Sizes of a torus, innermost first; empty if not given.
     pub dims: Vec<u64>,
+    /// Whether a full mesh also sends through members that are neither sender nor receiver
+    /// (UB-Mesh's detour).
+    pub detour: bool,
+    /// Whether a full mesh also sends over the switches of the next switched level (UB-Mesh's
+    /// borrow).
+    pub borrow: bool,
 }
 
 impl Default for Cabling {
     fn default() -> Self {
-        Self { planes: 1, ports: None, trunk: false, spines: 1, rails: false, dims: Vec::new() }
+        Self {
+            planes: 1,
+            ports: None,
+            trunk: false,
+            spines: 1,
+            rails: false,
+            dims: Vec::new(),
+            detour: false,
+            borrow: false,
+        }
     }
 }
 

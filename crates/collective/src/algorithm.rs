@@ -83,20 +83,6 @@ impl Phases {
     }
 }
 
-/// Bandwidth of a rank at a level of which the group uses `fan` members: on a full mesh only the
-/// links to those members carry anything, on a torus only those of the dimensions it lies on.
-fn usable(channel: &Channel, fan: u64) -> f64 {
-    match channel.wiring {
-        Wiring::FullMesh if channel.fan > 1 => {
-            channel.bytes_per_s * ((fan - 1) as f64 / (channel.fan - 1) as f64).min(1.0)
-        }
-        Wiring::Torus if channel.dimensions() > 0 => {
-            channel.bytes_per_s * channel.along(fan).count() as f64 / channel.dimensions() as f64
-        }
-        _ => channel.bytes_per_s,
-    }
-}
-
 /// Hops from the first to the last member of every ring that `fan` members of a torus lie on.
 fn torus_steps(channel: &Channel, fan: u64) -> f64 {
     if channel.dimensions() == 0 {
@@ -158,7 +144,7 @@ fn ring(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases {
             level,
             steps: passes * hops,
             bytes: passes * (n - 1.0) / n * bytes / below as f64,
-            bytes_per_s: usable(channel, fan),
+            bytes_per_s: channel.usable(fan),
         });
     }
     out
@@ -174,7 +160,7 @@ fn tree(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
             level,
             steps: 2.0 * depth,
             bytes: 2.0 * bytes / below as f64,
-            bytes_per_s: usable(channel, fan),
+            bytes_per_s: channel.usable(fan),
         });
     }
     out
@@ -194,7 +180,7 @@ fn hierarchical(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases
             level,
             steps: passes * steps,
             bytes: passes * (fan - 1) as f64 / fan as f64 * bytes / below as f64,
-            bytes_per_s: usable(channel, fan),
+            bytes_per_s: channel.usable(fan),
         });
     }
     out
@@ -236,7 +222,7 @@ fn all_to_all(fabric: &Fabric, span: &Span, bytes: f64, fewer: &[f64; MAX_LEVELS
             level,
             steps: 1.0,
             bytes: bytes * beyond * fewer[level] * hops,
-            bytes_per_s: usable(channel, fan),
+            bytes_per_s: channel.usable(fan),
         });
     }
     out
@@ -256,7 +242,7 @@ fn point(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
     if let Some(level) = span.outermost() {
         let channel = &fabric.channels()[level];
         // One peer: one link of a full mesh.
-        out.push(Phase { level, steps: 1.0, bytes, bytes_per_s: usable(channel, 2) });
+        out.push(Phase { level, steps: 1.0, bytes, bytes_per_s: channel.usable(2) });
     }
     out
 }

@@ -8,13 +8,17 @@
 //! [`on_graph`] then runs the algorithm's [`Pattern`]s over the links of a [`fabric::Network`].
 
 mod algorithm;
+mod crossed;
+mod experts;
 mod in_switch;
 mod library;
 mod measured;
 mod on_graph;
 mod steps;
+mod switch_steps;
 
 pub use algorithm::{Algorithm, Phase};
+pub use experts::Spread;
 pub use in_switch::fill_bytes;
 pub use library::{Basis, LibraryCost, library};
 pub use measured::measured;

@@ -64,7 +64,7 @@ pub fn on_graph(
     }
     let mut best: Option<GraphCost> = None;
     for &scheme in operation.schemes() {
-        if scheme == Scheme::InNetwork && !network.reduces() {
+        if matches!(scheme, Scheme::InNetwork | Scheme::SwitchTree) && !network.reduces() {
             continue;
         }
         // A scheme that only is too large to be looked at is left out, the others stand.
@@ -129,9 +129,9 @@ fn by_scheme(
     }
     let flows = match scheme {
         Scheme::Direct if operation != Operation::Of(Collective::SendRecv) => n * n,
-        Scheme::Pairwise => n * n,
+        Scheme::Pairwise | Scheme::OneShot => n * n,
         Scheme::MultiRing => n * group.fan.iter().find(|f| **f > 1).unwrap_or(&1),
-        Scheme::Hierarchical => n * group.fan.iter().max().unwrap_or(&1),
+        Scheme::Hierarchical | Scheme::Crossed => n * group.fan.iter().max().unwrap_or(&1),
         _ => n,
     };
     if flows > MAX_FLOWS {

@@ -1,5 +1,7 @@
 //! Collective algorithms as step graphs: who sends what to whom, step by step.
 
+use crate::experts::{self, Spread};
+use crate::{crossed, switch_steps};
 use fabric::Network;
 use model::Collective;
 
@@ -18,7 +20,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    fn new(transfers: Vec<(u32, u32, f64)>, times: u64, passes: f64) -> Self {
+    pub(crate) fn new(transfers: Vec<(u32, u32, f64)>, times: u64, passes: f64) -> Self {
         Self { transfers, times, passes, pipeline_hops: 0 }
     }
 }
@@ -44,12 +46,21 @@ pub enum Scheme {
     Pairwise,
     /// Level by level: direct inside meshes, NHR over switches.
     Hierarchical,
+    /// Two mesh dimensions at once: one share of the bytes goes along the first and then the second,
+    /// the rest the other way round (UB-Mesh's and HCCL's mesh of two dimensions).
+    Crossed,
+    /// Everyone sends all it has to everyone, who reduces for itself: one step, n - 1 times the bytes
+    /// (HCCL's one-shot mesh on its collective engine).
+    OneShot,
     /// Reduction in the switches of the innermost level.
     InNetwork,
+    /// The same inside every innermost group, and a double binary tree between the groups for each
+    /// member (NCCL's NVLS tree).
+    SwitchTree,
 }
 
 /// Every scheme with its word.
-pub const SCHEMES: [(Scheme, &str); 9] = [
+pub const SCHEMES: [(Scheme, &str); 12] = [
     (Scheme::Ring, "ring"),
     (Scheme::MultiRing, "multi-ring"),
     (Scheme::Tree, "tree"),
@@ -58,7 +69,10 @@ pub const SCHEMES: [(Scheme, &str); 9] = [
     (Scheme::Direct, "direct"),
     (Scheme::Pairwise, "pairwise"),
     (Scheme::Hierarchical, "hierarchical"),
+    (Scheme::Crossed, "crossed"),
+    (Scheme::OneShot, "one-shot"),
     (Scheme::InNetwork, "in-network"),
+    (Scheme::SwitchTree, "switch-tree"),
 ];
 
 /// What is exchanged; [`model::Collective`] and the broadcast that nccl-tests has besides.
@@ -68,9 +82,13 @@ pub enum Operation {
     Of(Collective),
     /// One rank's bytes to all.
     Broadcast,
+    /// Tokens to the ranks of their experts; the size counts a token for each of them.
+    Dispatch(Spread),
+    /// The experts' results back, summed on the way.
+    Combine(Spread),
 }
 
-/// Every operation with nccl-tests' word.
+/// Every operation of nccl-tests with its word.
 pub const OPERATIONS: [(Operation, &str); 6] = [
     (Operation::Of(Collective::AllReduce), "all-reduce"),
     (Operation::Of(Collective::AllGather), "all-gather"),
@@ -89,6 +107,7 @@ impl Operation {
             Self::Of(Collective::AllGather | Collective::ReduceScatter | Collective::AllToAll) => {
                 (n - 1.0) / n
             }
+            Self::Dispatch(_) | Self::Combine(_) => (n - 1.0) / n,
             _ => 1.0,
         }
     }
@@ -96,18 +115,30 @@ impl Operation {
     /// Schemes that can carry it out, in the order in which ties are broken.
     pub fn schemes(self) -> &'static [Scheme] {
         use Scheme::{
-            Direct, HalvingDoubling, Hierarchical, InNetwork, MultiRing, Nhr, Pairwise, Ring, Tree,
+            Crossed, Direct, HalvingDoubling, Hierarchical, InNetwork, MultiRing, Nhr, OneShot,
+            Pairwise, Ring, SwitchTree, Tree,
         };
         match self {
-            Self::Of(Collective::AllReduce) => {
-                &[Ring, MultiRing, Tree, HalvingDoubling, Nhr, Direct, Hierarchical, InNetwork]
-            }
+            Self::Of(Collective::AllReduce) => &[
+                Ring,
+                MultiRing,
+                Tree,
+                HalvingDoubling,
+                Nhr,
+                Direct,
+                Hierarchical,
+                Crossed,
+                OneShot,
+                InNetwork,
+                SwitchTree,
+            ],
             Self::Of(Collective::AllGather | Collective::ReduceScatter) => {
-                &[Ring, MultiRing, HalvingDoubling, Nhr, Direct, Hierarchical]
+                &[Ring, MultiRing, HalvingDoubling, Nhr, Direct, Hierarchical, Crossed]
             }
             Self::Of(Collective::AllToAll) => &[Direct, Pairwise],
             Self::Of(Collective::SendRecv) => &[Direct],
             Self::Broadcast => &[Ring, MultiRing, Tree],
+            Self::Dispatch(_) | Self::Combine(_) => &[Direct, Hierarchical],
         }
     }
 }
@@ -153,7 +184,7 @@ impl Placed {
         Self { members, fan }
     }
 
-    fn chip(&self, rank: u64) -> u32 {
+    pub(crate) fn chip(&self, rank: u64) -> u32 {
         self.members[rank as usize]
     }
 }
@@ -172,7 +203,15 @@ pub fn steps(
     }
     let collective = match operation {
         Operation::Broadcast => return broadcast(group, scheme, bytes),
-        Operation::Of(Collective::AllToAll) => return all_to_all(group, scheme, bytes),
+        Operation::Dispatch(spread) if scheme == Scheme::Hierarchical => {
+            return experts::dispatch(group, spread, bytes);
+        }
+        Operation::Combine(spread) if scheme == Scheme::Hierarchical => {
+            return experts::combine(group, spread, bytes);
+        }
+        Operation::Of(Collective::AllToAll) | Operation::Dispatch(_) | Operation::Combine(_) => {
+            return all_to_all(group, scheme, bytes);
+        }
         Operation::Of(Collective::SendRecv) => {
             let next = (0..n).map(|i| (group.chip(i), group.chip((i + 1) % n), bytes)).collect();
             return Some(vec![Pattern::new(next, 1, 1.0)]);
@@ -181,7 +220,10 @@ pub fn steps(
     };
     let half = match scheme {
         Scheme::Tree => return Some(vec![tree(group, bytes, true)]),
-        Scheme::InNetwork => return in_network(network, group, bytes),
+        Scheme::InNetwork => return switch_steps::in_network(network, group, bytes),
+        Scheme::SwitchTree => return switch_steps::tree_of_switches(network, group, bytes),
+        Scheme::OneShot => return Some(vec![crossed::one_shot(group, bytes)]),
+        Scheme::Crossed => crossed::crossed(network, group, bytes)?,
         Scheme::Ring => vec![ring(std::slice::from_ref(&group.members), n - 1, bytes)],
         Scheme::MultiRing => vec![ring(&rings(group)?, n - 1, bytes)],
         Scheme::HalvingDoubling if n.is_power_of_two() => halving(group, bytes),
@@ -243,11 +285,18 @@ fn rings(group: &Placed) -> Option<Vec<Vec<u32>>> {
 /// Two complementary binary trees, each with half of the bytes (Sanders, Speck and Träff, 2009),
 /// reduced up and sent down in a pipeline.
 fn tree(group: &Placed, bytes: f64, up: bool) -> Pattern {
-    let n = group.members.len() as u64;
+    let (transfers, depth) = tree_edges(&group.members, bytes, up);
+    let hops = if up { 2 * depth } else { depth };
+    Pattern { pipeline_hops: hops.saturating_sub(1), ..Pattern::new(transfers, 1, 2.0) }
+}
+
+/// The links of both trees, and how deep they are.
+pub(crate) fn tree_edges(members: &[u32], bytes: f64, up: bool) -> (Vec<(u32, u32, f64)>, u64) {
+    let n = members.len() as u64;
     let depth = u64::from(n.next_power_of_two().trailing_zeros());
     let mut transfers = Vec::new();
     for mirrored in [false, true] {
-        let chip = |i: u64| group.chip(if mirrored { n - 1 - i } else { i });
+        let chip = |i: u64| members[(if mirrored { n - 1 - i } else { i }) as usize];
         for i in 1..n {
             // In-order binary tree on 1..n with the root hung below rank 0.
             let low = i & i.wrapping_neg();
@@ -259,8 +308,7 @@ fn tree(group: &Placed, bytes: f64, up: bool) -> Pattern {
             }
         }
     }
-    let hops = if up { 2 * depth } else { depth };
-    Pattern { pipeline_hops: hops.saturating_sub(1), ..Pattern::new(transfers, 1, 2.0) }
+    (transfers, depth)
 }
 
 fn broadcast(group: &Placed, scheme: Scheme, bytes: f64) -> Option<Vec<Pattern>> {
@@ -293,7 +341,7 @@ fn halving(group: &Placed, bytes: f64) -> Vec<Pattern> {
 }
 
 /// Lines of a group along one level: the members that differ only there.
-fn lines(group: &Placed, level: usize, fan: &[u64]) -> Vec<Vec<u64>> {
+pub(crate) fn lines(group: &Placed, level: usize, fan: &[u64]) -> Vec<Vec<u64>> {
     let stride: u64 = fan[..level].iter().product();
     let n = group.members.len() as u64;
     let starts = (0..n).filter(|r| (r / stride).is_multiple_of(fan[level]));
@@ -301,7 +349,7 @@ fn lines(group: &Placed, level: usize, fan: &[u64]) -> Vec<Vec<u64>> {
 }
 
 /// ceil(log2 f) steps; in step k everyone sends to the one 2^k on what lies beyond.
-fn nhr(group: &Placed, lines: &[Vec<u64>], bytes: f64) -> Vec<Pattern> {
+pub(crate) fn nhr(group: &Placed, lines: &[Vec<u64>], bytes: f64) -> Vec<Pattern> {
     let f = lines[0].len() as u64;
     let rounds = f.next_power_of_two().trailing_zeros();
     (0..rounds)
@@ -320,7 +368,7 @@ fn nhr(group: &Placed, lines: &[Vec<u64>], bytes: f64) -> Vec<Pattern> {
 }
 
 /// Everyone sends everyone else their part, at once.
-fn direct(group: &Placed, lines: &[Vec<u64>], bytes: f64) -> Pattern {
+pub(crate) fn direct(group: &Placed, lines: &[Vec<u64>], bytes: f64) -> Pattern {
     let size = bytes / lines[0].len() as f64;
     let transfers = lines.iter().flat_map(|line| {
         // By receiver: one search for routes serves all that go to it.
@@ -348,37 +396,6 @@ fn hierarchical(network: &Network, group: &Placed, bytes: f64) -> Option<Vec<Pat
         left /= fan as f64;
     }
     Some(out)
-}
-
-/// Each rank's bytes up, a reduced part down, and both the other way (NVLS: B·(1 + 1/n) each way),
-/// over the planes of the innermost level.
-fn in_network(network: &Network, group: &Placed, bytes: f64) -> Option<Vec<Pattern>> {
-    let graph = network.graph();
-    let n = group.members.len() as u64;
-    let level = group.fan.iter().position(|f| *f > 1)?;
-    if group.fan[level] != n {
-        return None;
-    }
-    let switches = |chip: u32| {
-        let name = &network.topology().levels[level].name;
-        graph
-            .out(chip)
-            .filter(|l| graph.level_name(*l) == name && graph.bytes_per_s(*l) > 0.0)
-            .map(|l| graph.to(l))
-            .filter(|to| *to >= graph.endpoints())
-            .collect::<Vec<u32>>()
-    };
-    let mut transfers = Vec::new();
-    for &chip in &group.members {
-        let planes = switches(chip);
-        let size = bytes * (1.0 + 1.0 / n as f64) / planes.len() as f64;
-        transfers.extend(planes.iter().map(|s| (chip, *s, size)));
-        transfers.extend(planes.iter().map(|s| (*s, chip, size)));
-    }
-    if transfers.is_empty() {
-        return None;
-    }
-    Some(vec![Pattern { pipeline_hops: 2, ..Pattern::new(transfers, 1, 0.0) }])
 }
 
 fn all_to_all(group: &Placed, scheme: Scheme, bytes: f64) -> Option<Vec<Pattern>> {

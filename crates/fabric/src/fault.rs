@@ -28,6 +28,9 @@ pub enum Fault {
     },
     /// A chip with all its links.
     Chip(u32),
+    /// A chip whose place its rack's spare has taken (64 + 1): the spare has no direct links, all
+    /// its ports go to the switches that the others reach by theirs (UB-Mesh, figure 9).
+    Spare(u32),
     /// All chips of one instance of a level, such as a board or a rack.
     Group {
         /// The level's name.
@@ -46,8 +49,8 @@ pub enum Fault {
     },
 }
 
-/// Reads `link:A-B`, `port:CHIP/LEVEL/K`, `chip:N`, `switch:LEVEL/K` or `LEVEL:K` (`board:3`), with
-/// `=SHARE` at the end for a link, port or switch that keeps a share of its rate.
+/// Reads `link:A-B`, `port:CHIP/LEVEL/K`, `chip:N`, `spare:N`, `switch:LEVEL/K` or `LEVEL:K` (`board:3`),
+/// with `=SHARE` at the end for a link, port or switch that keeps a share of its rate.
 ///
 /// ```
 /// use fabric::{Fault, parse_fault};
@@ -61,8 +64,8 @@ pub enum Fault {
 pub fn parse_fault(text: &str) -> Result<Fault, Diagnostic> {
     let error = |message: String| {
         Diagnostic::error("fabric::fault", message).hint(
-            "link:A-B, port:CHIP/LEVEL/K, chip:N, switch:LEVEL/K or LEVEL:K, the first two and \
-             switch also with `=SHARE`",
+            "link:A-B, port:CHIP/LEVEL/K, chip:N, spare:N, switch:LEVEL/K or LEVEL:K, the first two \
+             and switch also with `=SHARE`",
         )
     };
     let (kind, rest) =
@@ -102,11 +105,13 @@ pub fn parse_fault(text: &str) -> Result<Fault, Diagnostic> {
             Err(error(format!("a {kind} is whole or gone, `={left}` is neither")))
         }
         "chip" => Ok(Fault::Chip(number(place)?)),
+        "spare" => Ok(Fault::Spare(number(place)?)),
         level => Ok(Fault::Group { level: level.to_owned(), index: number(place)? }),
     }
 }
 
-/// The graph with the faults in it: links at their rest of the rate, dead chips marked.
+/// The graph with the faults in it: links at their rest of the rate, dead chips marked, the ports of
+/// spares widened.
 ///
 /// # Errors
 /// Every fault that names a chip, level, link or switch that is not there.
@@ -151,6 +156,7 @@ fn apply(graph: &Graph, out: &mut Graph, fault: &Fault) -> Result<(), Diagnostic
             slow(out, found, *left);
         }
         Fault::Chip(n) => kill(out, chip(*n)?),
+        Fault::Spare(n) => replace(graph, out, chip(*n)?)?,
         Fault::Group { level, index } => {
             let at = level_index(graph, level)?;
             let size: u32 = graph.fans[..=at].iter().product();
@@ -196,6 +202,25 @@ fn slow(graph: &mut Graph, link: usize, left: f64) {
     graph.bytes_per_s[link] *= left;
     let back = graph.reverse(link);
     graph.bytes_per_s[back] *= left;
+}
+
+/// The spare in the place of chip `n`: no direct links, their rate added to the ports to switches.
+fn replace(graph: &Graph, out: &mut Graph, n: u32) -> Result<(), Diagnostic> {
+    let (direct, switched): (Vec<usize>, Vec<usize>) =
+        graph.out(n).partition(|l| graph.to[*l] < graph.endpoints);
+    if switched.is_empty() {
+        let message = format!("chip {n} has no switch through which a spare would be reached");
+        return Err(Diagnostic::error("fabric::fault", message));
+    }
+    let rate = |links: &[usize]| links.iter().map(|l| graph.bytes_per_s[*l]).sum::<f64>();
+    let wider = 1.0 + rate(&direct) / rate(&switched);
+    for link in direct {
+        slow(out, link, 0.0);
+    }
+    for link in switched {
+        slow(out, link, wider);
+    }
+    Ok(())
 }
 
 fn kill(graph: &mut Graph, node: u32) {

@@ -30,6 +30,10 @@ pub struct Channel {
     /// Of a torus: the job's ranks along each of its dimensions, longest first; 0 past the last one,
     /// and all 0 where the dimensions are not known or the job does not fill a box of them.
     pub rings: [u64; MAX_DIMENSIONS],
+    /// Whether a full mesh relays through members outside the group.
+    pub detour: bool,
+    /// Rate that a full mesh borrows from the switches above it. Bytes/s; 0 if none.
+    pub borrowed_bytes_per_s: f64,
 }
 
 impl Channel {
@@ -56,6 +60,26 @@ impl Channel {
     /// Dimensions of the torus, used by the job or not.
     pub fn dimensions(&self) -> usize {
         self.rings.iter().take_while(|&&r| r > 0).count()
+    }
+
+    /// Rate of a rank at this level in a group of `fan` of its members, where all members work in
+    /// such groups at once.
+    ///
+    /// On a full mesh of F only the links to the `fan` - 1 others carry anything; with `detour` the
+    /// other F - `fan` links carry relayed bytes, each over two of them. What is borrowed is on top
+    /// and at its best: nothing else is taken to use those switches. On a torus only the links of the
+    /// dimensions that the group lies on carry anything.
+    pub fn usable(&self, fan: u64) -> f64 {
+        if self.wiring == Wiring::Torus && self.dimensions() > 0 {
+            let used = self.along(fan).count() as f64 / self.dimensions() as f64;
+            return self.bytes_per_s * used;
+        }
+        if self.wiring != Wiring::FullMesh || self.fan <= 1 {
+            return self.bytes_per_s;
+        }
+        let (links, direct) = ((self.fan - 1) as f64, fan.saturating_sub(1) as f64);
+        let idle = if self.detour { (links - direct).max(0.0) / 2.0 } else { 0.0 };
+        self.bytes_per_s * ((direct + idle) / links).min(1.0) + self.borrowed_bytes_per_s
     }
 }
 
@@ -120,11 +144,18 @@ impl Fabric {
                 reduces: level.in_network_reduction,
                 reduction_channels: level.reduction_channels,
                 rings: rings(&level.cabling.dims, held / below),
+                detour: level.cabling.detour,
+                borrowed_bytes_per_s: 0.0,
             };
             (below, size_below) = (held, level.size);
             channel
         });
-        Self { channels: channels.collect(), ranks }
+        let mut fabric = Self { channels: channels.collect(), ranks };
+        for (index, _) in levels.iter().enumerate().filter(|l| l.1.cabling.borrow) {
+            let above = fabric.channels[index..].iter().find(|c| c.wiring == Wiring::Switch);
+            fabric.channels[index].borrowed_bytes_per_s = above.map_or(0.0, |c| c.bytes_per_s);
+        }
+        fabric
     }
 
     /// The levels, innermost first.
@@ -316,6 +347,23 @@ mod tests {
     }
 
     #[test]
+    fn idle_links_and_switches_carry_what_they_can() {
+        let cluster = catalog::cluster("ub-mesh-8192").expect("shipped");
+        let row = Fabric::new(&cluster, 8192).channels()[2];
+        let links = |n: f64| n * 14e9 * 2.0 * 0.85;
+        let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+        // Two of four racks: one direct link of two lanes; with detours the two idle ones of each
+        // are worth one more, and the four lanes to the switches come on top.
+        let plain = Channel { detour: false, borrowed_bytes_per_s: 0.0, ..row };
+        assert!(near(plain.usable(2), links(1.0)));
+        let detour = Channel { borrowed_bytes_per_s: 0.0, ..row };
+        assert!(near(detour.usable(2), links(2.0)));
+        assert!(near(row.usable(2), links(4.0)));
+        // All four: nothing is idle.
+        assert!(near(plain.usable(4), links(3.0)) && near(detour.usable(4), links(3.0)));
+    }
+
+    #[test]
     fn jobs_are_laid_evenly() {
         assert_eq!(even_share(72, 1, 256), 64);
         assert_eq!(even_share(72, 1, 144), 72);
@@ -359,6 +407,8 @@ mod tests {
                             reduces: false,
                             reduction_channels: [0; 2],
                             rings: [0; 4],
+                            detour: false,
+                            borrowed_bytes_per_s: 0.0,
                         };
                         let fabric = Fabric { channels: vec![channel; 2], ranks };
                         let (least, most, touched) = fabric.parts(held, stride, size);

@@ -241,3 +241,31 @@ fn absurd_sizes_are_refused_before_anything_is_built() {
         assert!(parse_topology(text).unwrap().build().is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_spare_stands_in_through_the_switches() {
+    let whole = network("mesh:8x8@56GB/s,1us+switch:2@56GB/s,1us,planes=4,budget=18");
+    let spared = whole.with_faults(&[parse_fault("spare:5").unwrap()]).unwrap();
+    let links = |n: &Network, from, to| {
+        let mut router = fabric::Router::new(n.graph(), Routing::Split, None);
+        let (route, latency) = router.route(from, to).expect("a path");
+        (route, latency)
+    };
+    // Chips 4 and 5 share a board: one link before, up and down through four planes after.
+    assert_eq!(links(&whole, 4, 5).0.len(), 1);
+    let (route, latency) = links(&spared, 4, 5);
+    assert_eq!((route.len(), latency), (8, 2_000_000));
+    assert!(route.iter().all(|(_, share)| (share - 0.25).abs() < 1e-12));
+    // Its peers' four ports are the limit, not its own, which are all eighteen.
+    let rate = |pairs: &[(u32, u32)]| {
+        let flows = spared.flows(Routing::Split, pairs.iter().map(|p| (p.0, p.1, 1e9))).unwrap();
+        1e9 / (transfer(&flows).finish_ps as f64 * 1e-12)
+    };
+    assert!((rate(&[(4, 5)]) / (4.0 * 56e9) - 1.0).abs() < 1e-3);
+    let four: Vec<(u32, u32)> = [0, 1, 2, 3, 4, 6].map(|n| (n, 5)).to_vec();
+    assert!((rate(&four) / (18.0 * 56e9 / 6.0) - 1.0).abs() < 1e-3);
+    // The rest of the rack goes on as before.
+    assert_eq!(links(&spared, 0, 7).0, links(&whole, 0, 7).0);
+    let none = network("mesh:8@56GB/s,1us").with_faults(&[parse_fault("spare:5").unwrap()]);
+    assert!(none.unwrap_err().0[0].message.contains("no switch"));
+}

@@ -8,18 +8,36 @@ use units::{Unit, format_quantity, format_seconds};
 /// Width and height of a panel, and where its drawing stands. Pixels.
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 380.0;
-/// Most members drawn of one level.
+/// Panels side by side.
+const COLUMNS: usize = 3;
+/// Most members and most switches drawn of one level.
 const DRAWN: u32 = 16;
+const DRAWN_SWITCHES: u32 = 8;
+
+/// Colours by what is drawn, for a light and a dark page.
+const STYLE: &str = "<style>\n\
+    svg { --page: #ffffff; --ink: #1a1a1a; --faint: #c8c8c8; --link: #888888; --member: #1f5fa8; \
+    --switch: #b5541c }\n\
+    @media (prefers-color-scheme: dark) { svg { --page: #15181c; --ink: #e6e6e6; --faint: #444a52; \
+    --link: #7d8590; --member: #6fb0f2; --switch: #f0945a } }\n\
+    text { fill: var(--ink) }\n\
+    line { stroke: var(--link); stroke-width: 0.7 }\n\
+    circle { fill: var(--member) }\n\
+    .page { fill: var(--page) }\n\
+    .panel { fill: none; stroke: var(--faint) }\n\
+    .switch { fill: var(--switch) }\n\
+    </style>\n";
 
 /// The picture, self-contained.
 pub fn topology_svg(network: &Network, survey: &Survey) -> String {
     let topology = network.topology();
-    let width = WIDTH * topology.levels.len() as f64 + 20.0;
-    let height = HEIGHT + 80.0;
+    let panels = topology.levels.len();
+    let width = WIDTH * panels.min(COLUMNS) as f64 + 20.0;
+    let height = HEIGHT * panels.div_ceil(COLUMNS) as f64 + 80.0;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"sans-serif\" font-size=\"13\">\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
+         width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+         {STYLE}<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>\n"
     );
     text(&mut out, 20.0, 26.0, 16, &topology.name);
     let summary = format!(
@@ -34,8 +52,9 @@ pub fn topology_svg(network: &Network, survey: &Survey) -> String {
     let mut below = "chip".to_owned();
     let mut leaves = 0;
     for (index, level) in topology.levels.iter().enumerate() {
-        let left = 10.0 + WIDTH * index as f64;
-        panel(&mut out, left, level, &below, leaves);
+        let left = 10.0 + WIDTH * (index % COLUMNS) as f64;
+        let top = 64.0 + HEIGHT * (index / COLUMNS) as f64;
+        panel(&mut out, (left, top), level, &below, leaves);
         below.clone_from(&level.name);
         leaves = match level.layout {
             Layout::Switch { planes } => planes,
@@ -47,8 +66,14 @@ pub fn topology_svg(network: &Network, survey: &Survey) -> String {
     out
 }
 
-fn panel(out: &mut String, left: f64, level: &Level, below: &str, planes: u32) {
+fn panel(out: &mut String, (left, top): (f64, f64), level: &Level, below: &str, planes: u32) {
     let drawn = level.fan.min(DRAWN);
+    let switches = match level.layout {
+        Layout::Switch { planes } => planes,
+        Layout::Rail => 1,
+        Layout::Trunk { spines, .. } => spines.saturating_mul(planes.max(1)),
+        Layout::FullMesh | Layout::Ring | Layout::Dragonfly => 0,
+    };
     let caption = [
         format!("{}: {} x {below}", level.name, level.fan),
         layout_word(level.layout),
@@ -60,32 +85,32 @@ fn panel(out: &mut String, left: f64, level: &Level, below: &str, planes: u32) {
     ];
     let _ = writeln!(
         out,
-        "<rect x=\"{}\" y=\"64\" width=\"{}\" height=\"{HEIGHT}\" fill=\"none\" stroke=\"#ccc\"/>",
+        "<rect class=\"panel\" x=\"{}\" y=\"{top}\" width=\"{}\" height=\"{}\"/>",
         left + 4.0,
-        WIDTH - 8.0
+        WIDTH - 8.0,
+        HEIGHT - 8.0
     );
     for (line, words) in caption.iter().enumerate() {
-        text(out, left + 16.0, 86.0 + 18.0 * line as f64, 13, words);
+        text(out, left + 16.0, top + 22.0 + 18.0 * line as f64, 13, words);
     }
-    if level.fan > drawn {
-        text(
-            out,
-            left + 16.0,
-            64.0 + HEIGHT - 10.0,
-            11,
-            &format!("{drawn} of {} drawn", level.fan),
-        );
+    let of = |drawn: u32, all: u32, what: &str| {
+        (all > drawn).then(|| format!("{drawn} of {all} {what}"))
+    };
+    let left_out: Vec<String> =
+        [of(drawn, level.fan, "members"), of(DRAWN_SWITCHES, switches, "switches")]
+            .into_iter()
+            .flatten()
+            .collect();
+    if !left_out.is_empty() {
+        let words = format!("drawn: {}", left_out.join(", "));
+        text(out, left + 16.0, top + HEIGHT - 18.0, 11, &words);
     }
-    let (middle, centre) = (left + WIDTH / 2.0, 290.0);
+    let (middle, centre) = (left + WIDTH / 2.0, top + 222.0);
     match level.layout {
         Layout::FullMesh | Layout::Ring | Layout::Dragonfly => {
             circle_of(out, middle, centre, drawn, level);
         }
-        Layout::Switch { planes } => rows(out, middle, centre, drawn, planes.min(DRAWN)),
-        Layout::Rail => rows(out, middle, centre, drawn, 1),
-        Layout::Trunk { spines, .. } => {
-            rows(out, middle, centre, drawn, (spines * planes.max(1)).min(DRAWN));
-        }
+        _ => rows(out, middle, centre, drawn, switches.min(DRAWN_SWITCHES)),
     }
 }
 
@@ -125,7 +150,7 @@ fn rows(out: &mut String, x: f64, y: f64, members: u32, switches: u32) {
         let (x, y) = place(s, switches, y - 90.0);
         let _ = writeln!(
             out,
-            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" fill=\"#b5541c\"/>",
+            "<rect class=\"switch\" x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\"/>",
             x - 6.0,
             y - 6.0
         );
@@ -133,15 +158,11 @@ fn rows(out: &mut String, x: f64, y: f64, members: u32, switches: u32) {
 }
 
 fn member(out: &mut String, (x, y): (f64, f64)) {
-    let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"6\" fill=\"#1f5fa8\"/>");
+    let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"6\"/>");
 }
 
 fn line(out: &mut String, (a, b): (f64, f64), (c, d): (f64, f64)) {
-    let _ = writeln!(
-        out,
-        "<line x1=\"{a:.1}\" y1=\"{b:.1}\" x2=\"{c:.1}\" y2=\"{d:.1}\" stroke=\"#888\" \
-         stroke-width=\"0.7\"/>"
-    );
+    let _ = writeln!(out, "<line x1=\"{a:.1}\" y1=\"{b:.1}\" x2=\"{c:.1}\" y2=\"{d:.1}\"/>");
 }
 
 fn text(out: &mut String, x: f64, y: f64, size: u32, words: &str) {

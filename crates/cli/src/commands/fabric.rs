@@ -7,7 +7,7 @@ use crate::whole_file::write_file;
 use catalog::{Cluster, Kind};
 use clap::Args;
 use collective::{
-    GraphCost, OPERATIONS, Operation, Placed, SCHEMES, Scheme, on_graph, seconds, unfolded,
+    GraphCost, OPERATIONS, Operation, Placed, SCHEMES, Scheme, Spread, on_graph, seconds, unfolded,
 };
 use diagnostic::{Diagnostic, Diagnostics, nearest};
 use fabric::{Network, Routing, Topology};
@@ -27,7 +27,7 @@ pub struct Fabric {
     /// With --show: draw it into this SVG file
     #[arg(short, long, value_name = "FILE", requires = "show")]
     pub out: Option<String>,
-    /// all-reduce, all-gather, reduce-scatter, all-to-all, broadcast or send-recv
+    /// all-reduce, all-gather, reduce-scatter, all-to-all, broadcast, send-recv, dispatch or combine
     #[arg(long, value_name = "WORD", required_unless_present = "show")]
     pub collective: Option<String>,
     /// Chips that take part [default: all]
@@ -36,14 +36,21 @@ pub struct Fabric {
     /// nccl-tests' size, or a sweep by doubling: `1MiB..1GiB`
     #[arg(long, value_name = "B[..B2]", default_value = "1GiB")]
     pub bytes: String,
-    /// ring, multi-ring, tree, halving-doubling, nhr, direct, pairwise, hierarchical or in-network
-    /// [default: the fastest]
+    /// ring, multi-ring, tree, halving-doubling, nhr, direct, pairwise, hierarchical, crossed,
+    /// one-shot, in-network or switch-tree [default: the fastest]
     #[arg(long, value_name = "WORD")]
     pub algorithm: Option<String>,
+    /// Of a dispatch or combine: routed experts
+    #[arg(long, value_name = "E", default_value = "256", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub experts: u64,
+    /// Of a dispatch or combine: experts a token
+    #[arg(long, value_name = "K", default_value = "8", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub topk: u64,
     /// first, split, modulo, ecmp, ecmp:SEED, detour or borrow
     #[arg(long, value_name = "WORD", default_value = "split")]
     pub routing: String,
-    /// A fault: link:A-B, port:CHIP/LEVEL/K, chip:N, switch:LEVEL/K, LEVEL:K; `=SHARE` of the rate
+    /// A fault: link:A-B, port:CHIP/LEVEL/K, chip:N, spare:N, switch:LEVEL/K, LEVEL:K; `=SHARE` of
+    /// the rate
     #[arg(long = "fail", value_name = "FAULT")]
     pub fail: Vec<String>,
     /// Run every message by itself; needs an algorithm
@@ -129,11 +136,20 @@ fn question(args: &Fabric, problems: &mut Diagnostics) -> Option<Question> {
         found
     };
     let given = args.collective.as_deref().unwrap_or_default();
-    let operation = word("fabric::collective", given, &OPERATIONS.map(|o| o.1));
+    let spread = Spread { experts: args.experts, topk: args.topk };
+    let routed =
+        [(Operation::Dispatch(spread), "dispatch"), (Operation::Combine(spread), "combine")];
+    let operations: Vec<(Operation, &'static str)> = OPERATIONS.into_iter().chain(routed).collect();
+    let words: Vec<&'static str> = operations.iter().map(|o| o.1).collect();
+    let operation = word("fabric::collective", given, &words);
     let scheme = match args.algorithm.as_deref() {
         None => Some(None),
         Some(w) => word("fabric::algorithm", w, &SCHEMES.map(|s| s.1)).map(|i| Some(SCHEMES[i].0)),
     };
+    if args.topk > args.experts {
+        let problem = format!("{} experts a token of {}", args.topk, args.experts);
+        problems.push(Diagnostic::error("fabric::experts", problem).hint("fewer by `--topk`"));
+    }
     let routing = match args.routing.split_once(':') {
         Some(("ecmp", seed)) => seed.parse().ok().map(|seed| Routing::Ecmp { seed }),
         _ => match args.routing.as_str() {
@@ -154,8 +170,8 @@ fn question(args: &Fabric, problems: &mut Diagnostics) -> Option<Question> {
     let sizes = sizes(&args.bytes).map_err(|e| problems.push(e)).ok();
     let operation = operation?;
     Some(Question {
-        operation: OPERATIONS[operation].0,
-        word: OPERATIONS[operation].1,
+        operation: operations[operation].0,
+        word: operations[operation].1,
         sizes: sizes?,
         scheme: scheme?,
         routing: routing?,
