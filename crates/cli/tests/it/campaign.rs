@@ -82,3 +82,19 @@ fn bad_prices_are_named_and_the_rest_still_answers() {
         assert!(rest.status.success(), "{}", String::from_utf8_lossy(&rest.stderr));
     }
 }
+
+#[test]
+fn a_window_answers_where_some_runs_have_no_end() {
+    let folder = folder("window");
+    // At these rates a host fails each half hour at worst, and spares run out for good.
+    let set = ["--set", "campaign.reliability=meta-rsc", "--set", "campaign.window=54 day"];
+    let of = ["campaign", "llama-3.1-405b-on-h100", "--samples", "200", "--format", "json"];
+    let answer = run(&folder, &[of.as_slice(), &set].concat());
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("JSON");
+    assert_eq!(json["window_days"], 54.0);
+    assert_eq!((&json["samples"], &json["finished"]), (&200.into(), &0.into()));
+    assert_eq!(json["days"]["p5"], 54.0);
+    assert_eq!(json["days"]["p95"], 54.0);
+    assert!(json["tokens"]["p50"].as_f64().expect("a number") < 15.6e12);
+}
