@@ -61,7 +61,8 @@ pub(crate) fn unfused_attention(fields: &Fields) -> bool {
 
 /// Whether attention is unfused because the model's heads have learnt sinks: Megatron-Bridge's rows of
 /// GPT-OSS-120B in 16 bits run as long as scores in memory take on each of four chips (GB200, B200,
-/// B300, H100); fused kernels came with FP8 attention.
+/// B300, H100). A stand-in: `gpt_oss_provider.py` asks for a fused kernel, and the scores of GB200's rows
+/// would take twice the chip's memory; what costs that time instead is not known.
 pub(crate) fn sinks_unfused(fields: &Fields, model: &Architecture, recipe: &Recipe) -> bool {
     let sinks =
         model.layers.iter().any(|l| matches!(l.attention, Attention::Grouped { sinks: true, .. }));
