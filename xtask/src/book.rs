@@ -3,7 +3,9 @@
 use crate::bill;
 use crate::blocks::fill;
 use crate::codegen::Program;
+use crate::plans;
 use anyhow::{Context, Result};
+use std::fmt::Write;
 
 /// What a page shows, by block.
 pub type Made = Vec<(&'static str, String)>;
@@ -11,14 +13,19 @@ pub type Made = Vec<(&'static str, String)>;
 /// A page with blocks, and what makes them.
 type Page = (&'static str, fn(&Program) -> Result<Made>);
 
-const PAGES: [Page; 3] = [
+const PAGES: [Page; 4] = [
     ("README.md", readme),
     ("docs/src/guide/bill.md", bill::blocks),
     ("docs/src/guide/campaign.md", campaign),
+    ("docs/src/concepts/trust.md", trust),
 ];
 
-/// Each page as it should be: `(path, text)`.
-pub fn pages(program: &Program) -> Result<Vec<(&'static str, String)>> {
+/// A page whose numbers take minutes to make.
+const SLOW: (&str, fn(&Program) -> Result<Made>) = ("docs/src/concepts/planner.md", plans::blocks);
+
+/// Each page as it should be: `(path, text)`. With `check`, what takes minutes is not made again: such
+/// a page is as it should be if it still says what it says of plans that need no search.
+pub fn pages(program: &Program, check: bool) -> Result<Vec<(&'static str, String)>> {
     let page = |(path, make): &Page| {
         let old = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
         let new = fill(&old, &make(program)?).with_context(|| format!("`{path}`"))?;
@@ -26,6 +33,11 @@ pub fn pages(program: &Program) -> Result<Vec<(&'static str, String)>> {
     };
     let mut all = PAGES.iter().map(page).collect::<Result<Vec<_>>>()?;
     all.extend(bill::pictures(program)?);
+    if !check {
+        all.push(page(&SLOW)?);
+    } else if !plans::as_recorded(program, &std::fs::read_to_string(SLOW.0)?)? {
+        all.push((SLOW.0, String::new()));
+    }
     Ok(all)
 }
 
@@ -67,4 +79,43 @@ fn campaign(program: &Program) -> Result<Made> {
         ("machines", parts(&listed, &["Machines", "Steps", "The run", "The bill", "Ratio"])?),
         ("power", parts(&power, &["Machines", "Ratio"])?),
     ])
+}
+
+/// The line of the default sheet that the page follows, and what each calibration says of its own fit.
+fn trust(program: &Program) -> Result<Made> {
+    let sheet = program.text(&[])?;
+    let step = sheet.lines().find(|line| line.starts_with("step time")).context("no step time")?;
+    Ok(vec![("step", fenced(step)), ("fits", fits()?)])
+}
+
+/// Chips with measured kernels: as the page calls them, and their calibration.
+const MEASURED: [(&str, &str); 4] =
+    [("A100", "a100"), ("H100", "h100"), ("B200", "b200"), ("GB200", "gb200")];
+
+/// Errors of the fits, by operator and chip.
+fn fits() -> Result<String> {
+    let mut rows: Vec<(String, [String; MEASURED.len()])> = Vec::new();
+    // The chip with most operators first: its order is the table's.
+    for place in [2, 0, 1, 3] {
+        let path = format!("catalog/calibrations/{}.toml", MEASURED[place].1);
+        let file: toml::Table = std::fs::read_to_string(&path)?.parse()?;
+        for fit in file.get("fit").and_then(|f| f.as_array()).context("no fits")? {
+            let text = fit.get("operator").and_then(|o| o.as_str()).context("no operator")?;
+            let error =
+                |key: &str| fit.get(key).and_then(toml::Value::as_float).context("no error");
+            let (median, p90) = (error("median_error")?, error("p90_error")?);
+            let at = rows.iter().position(|(operator, _)| operator == text);
+            let at = at.unwrap_or_else(|| {
+                rows.push((text.to_owned(), Default::default()));
+                rows.len() - 1
+            });
+            rows[at].1[place] = format!("{:.1} % ({:.0} %)", 100.0 * median, 100.0 * p90);
+        }
+    }
+    let names = MEASURED.map(|(name, _)| name).join(" | ");
+    let mut text = format!("| operator | {names} |\n|---|{}\n", "---|".repeat(MEASURED.len()));
+    for (operator, cells) in rows {
+        writeln!(text, "| {operator} | {} |", cells.join(" | "))?;
+    }
+    Ok(text)
 }

@@ -18,7 +18,7 @@ pub fn run(check: bool) -> Result<()> {
         ("docs/src/validation-steps.svg", plots::predicted_against_measured(&ledger)),
         ("docs/src/validation-families.svg", plots::error_by_family(&ledger)),
     ];
-    pages.extend(book::pages(&program)?);
+    pages.extend(book::pages(&program, check)?);
     for (path, text) in pages {
         let old = std::fs::read_to_string(path).unwrap_or_default();
         if old == text {
@@ -94,7 +94,7 @@ fn cli(program: &Program) -> Result<String> {
     }
     page.push_str(
         "\n## Exit codes\n\n0 done; 1 the answer is no (the plan does not fit); 2 the input is at fault, \
-         every problem on stderr; 70 a bug of ours.\n",
+         every problem on stderr; 70 a bug of ours. Ctrl-C and SIGTERM end it by that signal, which is said.\n",
     );
     Ok(page)
 }

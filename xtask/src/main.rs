@@ -8,6 +8,7 @@ mod calibrate;
 mod ci;
 mod codegen;
 mod drawing;
+mod plans;
 mod plots;
 mod tidy;
 mod ub_mesh;

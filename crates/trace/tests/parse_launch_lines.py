@@ -72,8 +72,12 @@ def megatron():
 
 def torchtitan():
     """The parser with its configurations' own checks, then the meshes."""
+    from torchtitan.components.quantization import float8
     from torchtitan.config import ConfigManager
     from torchtitan.distributed import ParallelDims
+
+    # What the machine has that a line is made for.
+    float8.has_cuda_capability = lambda *_: True
 
     def check(line):
         # A model that torchtitan does not register is the user's to name.
@@ -129,6 +133,9 @@ def print_list(program):
         print("# Options of torchtitan 0.3.0's command line for a language model, and the values they take")
         print("# (- and _ are alike); written by tests/parse_launch_lines.py.")
     lines = {n + takes(a) for a in parser._actions for n in a.option_strings if n.startswith("--")}
+    if program == "torchtitan":
+        # Its lists are one word with commas.
+        lines = {line.removesuffix("*") for line in lines}
     if program == "torchtitan":
         # What a reader of its own takes, before or beside the parser.
         lines.update(["--module text", "--config text", "--override.imports text*"])

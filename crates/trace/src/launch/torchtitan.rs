@@ -151,7 +151,7 @@ fn options(line: &mut Line, plan: &Plan) {
     if on.tensor {
         line.flag("--compile.enable");
         // Some registered models compile the loss alone.
-        line.list("--compile.components", &["model", "loss"]);
+        line.set("--compile.components", "model,loss");
         line.flag("--compile.enable_async_tensor_parallel");
     } else {
         line.flag("--compile.no_enable_async_tensor_parallel");

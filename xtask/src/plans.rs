@@ -1,0 +1,193 @@
+//! The planner's tables: the best plans of DeepSeek-V4-Pro on four machines, confirmed by events.
+
+use crate::codegen::Program;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Machines by the page's name and their scenario.
+const MACHINES: [(&str, &str); 4] = [
+    ("Atlas 950", "deepseek-v4-pro-on-atlas-950"),
+    ("910C pods", "deepseek-v4-pro-on-atlas-900-a3"),
+    ("GB300 NVL72", "deepseek-v4-pro-on-gb300"),
+    ("H800", "deepseek-v4-pro-on-h800"),
+];
+
+/// The blocks of the planner's page. Minutes: every machine is searched under every guard.
+pub fn blocks(program: &Program) -> Result<Vec<(&'static str, String)>> {
+    let mut answers = Vec::new();
+    for (name, scenario) in MACHINES {
+        let words = ["plan", scenario, "--pareto", "--progress", "never"];
+        answers.push((name, program.json(&words)?));
+    }
+    Ok(vec![
+        ("plans", best(&answers)?),
+        ("top-five", leaders(&answers)?),
+        ("guards", guards(&answers)?),
+    ])
+}
+
+/// Whether the plan that each scenario has itself still takes what the page says, which needs no search.
+///
+/// # Errors
+/// A page without that table.
+pub fn as_recorded(program: &Program, page: &str) -> Result<bool> {
+    let block = page.split("<!-- made: plans -->").nth(1).context("the page has no plans")?;
+    for (name, scenario) in MACHINES {
+        let answer = program.json(&["rehearse", scenario])?;
+        let stages = answer["stages"].as_array().context("no stages")?;
+        let main = stages.iter().find(|s| s["sequence"] == answer["main_sequence"]);
+        let own = number(&main.context("no main stage")?["step_s"]["value"])?;
+        let row = block.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        if !row.context("a machine has no row")?.contains(&format!("| {} |", seconds(own))) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+type Answers = [(&'static str, Value)];
+
+fn best(answers: &Answers) -> Result<String> {
+    let mut text = String::from(
+        "| machine | chips | legal plans | best plan | closed form | events | scenario's own plan | \
+         fastest by events of the five |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for (name, answer) in answers {
+        let list = list(answer)?;
+        let first = list.first().context("no plan fits")?;
+        let by_events: Vec<f64> =
+            list.iter().map(|leader| number(&leader["flow_step_s"])).collect::<Result<_>>()?;
+        let fastest = (0..by_events.len()).min_by(|&a, &b| by_events[a].total_cmp(&by_events[b]));
+        let fastest = fastest.context("no plan fits")?;
+        let which = match fastest {
+            0 => "the best".to_owned(),
+            n => format!("number {}, {}", n + 1, seconds(by_events[n])),
+        };
+        writeln!(
+            text,
+            "| {name} | {} | {} | {} | {} | {} | {} | {which} |",
+            grouped(&answer["ranks"]),
+            grouped(&answer["search"]["plans"]),
+            plan(&first["plan"]),
+            seconds(number(&first["step_s"])?),
+            seconds(by_events[0]),
+            seconds(number(&answer["present"]["step_s"])?),
+        )?;
+    }
+    Ok(text)
+}
+
+fn leaders(answers: &Answers) -> Result<String> {
+    let mut text = String::from(
+        "| machine |  | plan | closed form | events | Mtoken/s | fullest rank, GiB |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for (name, answer) in answers {
+        for (place, leader) in (1..).zip(list(answer)?) {
+            writeln!(
+                text,
+                "| {name} | {place} | {} | {} | {} | {:.2} | {:.1} |",
+                plan(&leader["plan"]),
+                seconds(number(&leader["step_s"])?),
+                seconds(number(&leader["flow_step_s"])?),
+                number(&leader["tokens_per_s"])? / 1e6,
+                number(&leader["peak_bytes"])? / f64::from(1 << 30),
+            )?;
+        }
+    }
+    Ok(text)
+}
+
+fn guards(answers: &Answers) -> Result<String> {
+    let names: Vec<&str> = answers.iter().map(|(name, _)| *name).collect();
+    let mut text =
+        format!("| guard | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
+    let rows = answers[0].1["pareto"].as_array().context("no guards")?.len();
+    for row in 0..rows {
+        let guard = number(&answers[0].1["pareto"][row]["guard_ratio"])?;
+        write!(text, "| {:.0} % |", 100.0 * guard)?;
+        for (_, answer) in answers {
+            match answer["pareto"][row]["best"]["step_s"].as_f64() {
+                Some(step_s) => write!(text, " {} |", seconds(step_s))?,
+                None => text.push_str(" none fits |"),
+            }
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn list(answer: &Value) -> Result<&Vec<Value>> {
+    answer["leaders"].as_array().context("an answer without leaders")
+}
+
+fn number(value: &Value) -> Result<f64> {
+    match value.as_f64() {
+        Some(number) => Ok(number),
+        None => bail!("`{value}` where a number should be"),
+    }
+}
+
+/// Four digits.
+fn seconds(step_s: f64) -> String {
+    let decimals = if step_s < 10.0 { 3 } else { 2 };
+    format!("{step_s:.decimals$}")
+}
+
+/// `8,192`.
+fn grouped(value: &Value) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A plan in a line: what is 1, or as Megatron-LM has it unless told, goes without saying.
+fn plan(plan: &Value) -> String {
+    let degrees = [
+        ("tensor", "tp"),
+        ("context", "cp"),
+        ("pipeline", "pp"),
+        ("virtual_pipeline", "vpp"),
+        ("expert", "ep"),
+        ("expert_tensor", "etp"),
+        ("micro_batch", "micro-batch"),
+    ];
+    let said = degrees.iter().filter(|(key, _)| *key == "pipeline" || plan[*key] != 1);
+    let mut words: Vec<String> = said.map(|(key, word)| format!("{word} {}", plan[*key])).collect();
+    if plan["zero"] != 0 {
+        words.push(format!("ZeRO-{}", plan["zero"]));
+    }
+    let text = |key: &str| plan[key].as_str().unwrap_or_default().to_owned();
+    if text("schedule") != "1f1b" {
+        words.push(text("schedule"));
+    }
+    if !["", "none"].contains(&text("recompute").as_str()) {
+        words.push(format!("recompute {}", text("recompute")));
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn numbers_and_plans_read_as_the_page_has_them() {
+        assert_eq!(super::grouped(&json!(71_447_670_024_u64)), "71,447,670,024");
+        assert_eq!(
+            (super::seconds(7.6957), super::seconds(23.581)),
+            ("7.696".into(), "23.58".into())
+        );
+        let plan = json!({"tensor": 1, "context": 256, "pipeline": 1, "virtual_pipeline": 1,
+            "expert": 64, "expert_tensor": 1, "micro_batch": 2, "zero": 3, "schedule": "zb-v",
+            "recompute": "none"});
+        assert_eq!(super::plan(&plan), "cp 256 pp 1 ep 64 micro-batch 2 ZeRO-3 zb-v");
+    }
+}
