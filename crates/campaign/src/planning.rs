@@ -121,19 +121,15 @@ fn no_plan(scenario: &Scenario, problem: Problem, space: &Space, counts: &Counts
     }
     let plans = counts.space;
     let enough = enough_bytes(problem, space).map_or_else(
-        || format!("not with {MOST_MEMORY} times the memory"),
+        || format!("nor would one with {MOST_MEMORY} times the memory"),
         |bytes| {
-            let memory = scenario.cluster.chip.memory.value;
-            let needed = bytes / (1.0 - GUARD);
-            let (needed, memory) =
-                (format_quantity(needed, Unit::Byte), format_quantity(memory, Unit::Byte));
-            format!("one would with {needed} a chip in place of {memory}")
+            let memory = format_quantity(scenario.cluster.chip.memory.value, Unit::Byte);
+            let needed = format_quantity(bytes / (1.0 - GUARD), Unit::Byte);
+            let guard = 100.0 * GUARD;
+            format!("one would with {needed} a chip in place of {memory} ({guard:.0} % kept free)")
         },
     );
-    let message = format!(
-        "none of {plans} plans on {chips} chips fits {stage}: {enough}, of which {:.0} % stay free",
-        100.0 * GUARD
-    );
+    let message = format!("none of {plans} plans on {chips} chips fits {stage}: {enough}");
     Diagnostic::error("campaign::plan", message).hint("more chips, or chips with more memory")
 }
 

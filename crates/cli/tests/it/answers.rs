@@ -83,3 +83,22 @@ fn fabric_repeats_a_peers_ring_and_shows_a_pod() {
     assert_eq!(shown["schema"], "supernode.topology/1");
     assert_eq!((&shown["chips"], &shown["port_budget"]), (&8192.into(), &18.into()));
 }
+
+#[test]
+fn a_machine_without_a_plan_says_what_would_be_enough() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/no-plan");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let machine = |name: &str, chips: u64| {
+        format!("[[machine]]\nname = \"{name}\"\ncluster = \"dgx-h100\"\nchips = {chips}\n")
+    };
+    let run = "name = \"x\"\n[[run]]\nname = \"r\"\nscenario = \"llama-3.1-405b-on-h100\"\n";
+    let set = [run, &machine("few", 64), &machine("odd", 1_009)].concat();
+    std::fs::write(folder.join("set.toml"), set).expect("a file");
+    let output =
+        crate::run(&folder, &["compare", "set.toml", "--samples", "4", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let why = |at: usize| answer["groups"][0]["absent"][at]["why"].as_str().expect("a reason");
+    assert!(why(0).contains("GB a chip in place of 80 GB"), "{}", why(0));
+    assert!(why(1).contains("1009 chips"), "{}", why(1));
+}

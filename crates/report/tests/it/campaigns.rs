@@ -43,7 +43,7 @@ fn a_campaigns_page_shows_the_numbers_of_its_json() {
     check(&page, &json);
     assert!(page.contains("<b>Owned: no.</b>") && page.contains("<b>Owned: yes.</b>"));
     let counts = json["histograms"]["days"]["counts"].as_array().expect("counts");
-    assert_eq!(counts.iter().filter_map(|n| n.as_u64()).sum::<u64>(), 20);
+    assert_eq!(counts.iter().filter_map(serde_json::Value::as_u64).sum::<u64>(), 20);
 }
 
 #[test]

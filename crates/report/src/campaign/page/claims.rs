@@ -52,11 +52,12 @@ fn verdict(held: &Held, samples: usize) -> Html {
     };
     let sides = [(below, "below"), (above, "above")];
     let sides = sides.iter().filter(|(v, _)| *v > 0.0);
-    let sides: String = sides.map(|(v, side)| format!(", {} {side}", share(*v))).collect();
+    let sides: Vec<String> = sides.map(|(v, side)| format!("; {} {side}", share(*v))).collect();
     Html(format!(
-        "<b>{subject}: {word}.</b> In {} of {samples} played runs{sides}. With every figure at its \
+        "<b>{subject}: {word}.</b> In {} of {samples} played runs{}. With every figure at its \
          value: {}.",
         share(held.share),
+        sides.concat(),
         if held.central { "yes" } else { "no" }
     ))
 }
