@@ -58,13 +58,11 @@ fn best(answers: &Answers) -> Result<String> {
     for (name, answer) in answers {
         let list = list(answer)?;
         let first = list.first().context("no plan fits")?;
-        let by_events: Vec<f64> =
-            list.iter().map(|leader| number(&leader["flow_step_s"])).collect::<Result<_>>()?;
-        let fastest = (0..by_events.len()).min_by(|&a, &b| by_events[a].total_cmp(&by_events[b]));
-        let fastest = fastest.context("no plan fits")?;
-        let which = match fastest {
-            0 => "the best".to_owned(),
-            n => format!("number {}, {}", n + 1, seconds(by_events[n])),
+        let by_events = (1..).zip(list).filter_map(|(n, l)| Some((n, l["flow_step_s"].as_f64()?)));
+        let which = match by_events.min_by(|a, b| a.1.total_cmp(&b.1)) {
+            Some((1, _)) => "the best".to_owned(),
+            Some((n, step_s)) => format!("number {n}, {}", seconds(step_s)),
+            None => NOT_RUN.to_owned(),
         };
         writeln!(
             text,
@@ -73,11 +71,18 @@ fn best(answers: &Answers) -> Result<String> {
             grouped(&answer["search"]["plans"]),
             plan(&first["plan"]),
             seconds(number(&first["step_s"])?),
-            seconds(by_events[0]),
+            events(first),
             seconds(number(&answer["present"]["step_s"])?),
         )?;
     }
     Ok(text)
+}
+
+/// What the page says of a plan that the event engine refuses.
+const NOT_RUN: &str = "not run";
+
+fn events(leader: &Value) -> String {
+    leader["flow_step_s"].as_f64().map_or_else(|| NOT_RUN.to_owned(), seconds)
 }
 
 fn leaders(answers: &Answers) -> Result<String> {
@@ -92,7 +97,7 @@ fn leaders(answers: &Answers) -> Result<String> {
                 "| {name} | {place} | {} | {} | {} | {:.2} | {:.1} |",
                 plan(&leader["plan"]),
                 seconds(number(&leader["step_s"])?),
-                seconds(number(&leader["flow_step_s"])?),
+                events(leader),
                 number(&leader["tokens_per_s"])? / 1e6,
                 number(&leader["peak_bytes"])? / f64::from(1 << 30),
             )?;
