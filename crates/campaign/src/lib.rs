@@ -30,9 +30,9 @@ pub use compare::{
     Contender, Decider, Equal, Ratio, Terms, amount, at_equal, contend, deciders, peak, ratio,
 };
 pub use counts::Counts;
-pub use money::{Bill, Prices, Used, recovery};
+pub use money::{Bill, Prices, Used, meter_power, recovery, rental};
 pub use planning::{GUARD, Planned, planned};
-pub use prepare::{Asked, prepare};
+pub use prepare::{Asked, economics, prepare};
 pub use run::{Checkpoints, NS, Process, Recovery, Run, Segment, Strike, nanoseconds, share};
 pub use sample::{CUT, Sample, endless, played, sample};
 pub use sensitivity::{Answer, Bar, CHANCES, Held, Medians, Region, holds, tornado, widest};

@@ -2,7 +2,7 @@
 
 use crate::assumptions::{Assumptions, Place};
 use crate::counts::Counts;
-use catalog::{Chip, ChipPrices, Economics};
+use catalog::{Chip, ChipPrices, Cluster, Economics};
 use diagnostic::{Diagnostic, Diagnostics};
 use units::Figure;
 
@@ -80,6 +80,21 @@ pub struct Used {
     pub power_w: f64,
 }
 
+/// Rent of one chip-hour: of `economics`, else of the chip's own catalog entry, if either has one.
+/// USD/h.
+pub fn rental<'a>(economics: &'a Economics, chip: &'a Chip) -> Option<&'a Figure> {
+    let own = economics.chips.get(&chip.id).and_then(|prices| prices.rental.as_ref());
+    own.or(chip.rental.as_ref())
+}
+
+/// Power at the meter of one chip under load with its share of the machine, (chip + overhead) · PUE,
+/// if both powers are known. Watts.
+pub fn meter_power(economics: &Economics, cluster: &Cluster) -> Option<f64> {
+    let chip = cluster.chip.power.as_ref()?.value;
+    let overhead = cluster.overhead_power.as_ref()?.value;
+    Some((chip + overhead) * economics.pue.value)
+}
+
 impl Prices {
     /// The prices of `chip` in `economics`; the chip's own catalog entry fills in.
     ///
@@ -100,7 +115,7 @@ impl Prices {
             }
             found
         };
-        let rental = find("rental", own.rental.as_ref(), chip.rental.as_ref());
+        let rental = find("rental", rental(economics, chip), None);
         let price = find("price", own.price.as_ref(), chip.price.as_ref());
         let host = find("host", own.host.as_ref(), None);
         let fabric = find("fabric", own.fabric.as_ref(), None);

@@ -39,7 +39,10 @@ pub fn prepare(
 }
 
 /// The prices that the scenario names, else those of its chip's maker.
-fn economics(scenario: &Scenario) -> Result<Economics, Diagnostics> {
+///
+/// # Errors
+/// A file of prices that does not read; no prices for the maker.
+pub fn economics(scenario: &Scenario) -> Result<Economics, Diagnostics> {
     match &scenario.campaign.economics {
         Some((name, text)) => catalog::parse_economics(name, text),
         None => catalog::economics_for(&scenario.cluster.chip.vendor),

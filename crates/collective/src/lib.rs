@@ -116,13 +116,13 @@ pub fn deduplication(
     limit: Option<u64>,
 ) -> [f64; fabric::MAX_LEVELS] {
     let mut factor = [1.0; fabric::MAX_LEVELS];
-    for level in 0..fabric::MAX_LEVELS {
+    for (level, factor) in factor.iter_mut().enumerate() {
         // Instances of the level below are what a token crosses this level to reach.
         let (_, _, instances) = span.below(level);
         if instances > 1 {
             let touched = expected_touched(instances, experts, topk);
             let touched = limit.map_or(touched, |l| touched.min(l as f64));
-            factor[level] = (touched / topk as f64).min(1.0);
+            *factor = (touched / topk as f64).min(1.0);
         }
     }
     factor

@@ -207,6 +207,30 @@ pub enum Axis {
     Pipeline,
 }
 
+impl Axis {
+    /// Every axis with the word that program files and answers use.
+    pub const WORDS: [(Self, &str); 8] = [
+        (Self::Tensor, "tensor"),
+        (Self::Context, "context"),
+        (Self::Expert, "expert"),
+        (Self::ExpertTensor, "expert_tensor"),
+        (Self::Data, "data"),
+        (Self::Replica, "replica"),
+        (Self::ExpertData, "expert_data"),
+        (Self::Pipeline, "pipeline"),
+    ];
+
+    /// The axis's word.
+    ///
+    /// ```
+    /// assert_eq!(model::Axis::ExpertData.word(), "expert_data");
+    /// ```
+    pub fn word(self) -> &'static str {
+        let own = Self::WORDS.iter().find(|(axis, _)| *axis == self);
+        own.map_or("", |(_, word)| word)
+    }
+}
+
 /// Collective operations by nccl-tests' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Collective {

@@ -329,16 +329,23 @@ fn hopeless(bound_s: f64, leaders: &Leaders) -> bool {
 fn settle_node(evaluator: &mut Evaluator<'_>, node: &Node, result: &mut StemResult) {
     evaluator.set_node(node);
     let space = evaluator.space;
-    for &pipeline in &node.pipelines {
-        evaluator.set_grid(pipeline);
-        for (schedule, virtual_pipeline) in
-            space.schedules(evaluator.problem, pipeline, evaluator.micro_batches)
-        {
-            for &zero in &space.zeros {
-                evaluator.plan.schedule = schedule;
-                evaluator.plan.virtual_pipeline = virtual_pipeline;
-                evaluator.plan.zero = zero;
-                settle_options(evaluator, result);
+    for &overlap in &space.overlaps {
+        evaluator.set_overlap(overlap);
+        if hopeless(evaluator.overlap_bound_s(), &result.leaders) {
+            let all = evaluator.plans_of(node);
+            result.counts.by_work += all / space.overlaps.len() as u64;
+            continue;
+        }
+        for &pipeline in &node.pipelines {
+            evaluator.set_grid(pipeline);
+            let m = evaluator.micro_batches;
+            for (schedule, virtual_pipeline) in space.schedules(evaluator.problem, pipeline, m) {
+                for &zero in &space.zeros {
+                    evaluator.plan.schedule = schedule;
+                    evaluator.plan.virtual_pipeline = virtual_pipeline;
+                    evaluator.plan.zero = zero;
+                    settle_options(evaluator, result);
+                }
             }
         }
     }
@@ -445,18 +452,30 @@ pub fn every(problem: &Problem, space: &Space, visit: &mut dyn FnMut(&Found) -> 
     for stem in &space.stems {
         for node in space.nodes(problem, stem) {
             evaluator.set_node(&node);
-            for &pipeline in &node.pipelines {
-                evaluator.set_grid(pipeline);
-                let m = evaluator.micro_batches;
-                for (schedule, virtual_pipeline) in space.schedules(problem, pipeline, m) {
-                    let fixed = (schedule, virtual_pipeline);
-                    if every_option(&mut evaluator, fixed, visit).is_break() {
-                        return;
-                    }
-                }
+            if every_grid(&mut evaluator, &node, visit).is_break() {
+                return;
             }
         }
     }
+}
+
+fn every_grid(
+    evaluator: &mut Evaluator<'_>,
+    node: &Node,
+    visit: &mut dyn FnMut(&Found) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let space = evaluator.space;
+    for &overlap in &space.overlaps {
+        evaluator.set_overlap(overlap);
+        for &pipeline in &node.pipelines {
+            evaluator.set_grid(pipeline);
+            let m = evaluator.micro_batches;
+            for fixed in space.schedules(evaluator.problem, pipeline, m) {
+                every_option(evaluator, fixed, visit)?;
+            }
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 fn every_option(

@@ -9,10 +9,12 @@ use crate::contents::{Contents, ties_apart};
 use crate::family::{Family, PriceBook};
 use crate::space::Mode;
 use crate::{Node, Problem, Space};
-use engine::{Passes, Placed, Rules, SegmentTime, bubbles, finish_exchanges, pass_counts, sends};
+use engine::{
+    PassTime, Passes, Placed, Rules, SegmentTime, bubbles, finish_exchanges, pass_counts, sends,
+};
 use model::{Axis, Collective};
 use plan::{Block, BlockUpdate, FullBlocks, Plan, RankHolds, Zero};
-use program::{During, Schedule, StageMeans};
+use program::{During, Overlap, Schedule, StageMeans};
 use rustc_hash::FxHashMap;
 
 /// Pass times of one rank content under one mode. Seconds.
@@ -72,6 +74,7 @@ pub(crate) struct Evaluator<'p> {
     family: Family,
     least: Vec<Least>,
     node: Node,
+    overlap: Overlap,
     rules: Rules,
     boundary_s: f64,
     /// Gathering and scattering of each kind of block under ZeRO-3, without and with recomputation.
@@ -81,8 +84,9 @@ pub(crate) struct Evaluator<'p> {
     weighed: [Vec<Vec<Weighed>>; 2],
     parts: [Vec<Parts>; 2],
     finished: [Vec<Finished>; 4],
-    /// Counts nodes and grids: what carries another number is stale.
+    /// Count nodes, their overlaps and grids: what carries another number is stale.
     node_stamp: u64,
+    overlap_stamp: u64,
     grid_stamp: u64,
     means: Vec<StageMeans>,
     fixed: Vec<f64>,
@@ -109,6 +113,7 @@ impl<'p> Evaluator<'p> {
             family: Family::default(),
             least: Vec::new(),
             node: stem.alone(),
+            overlap: problem.base.overlap,
             rules: Rules::new(problem.base.overlap, problem.base.graphs, 1, &problem.machine),
             boundary_s: 0.0,
             sharded: Vec::new(),
@@ -117,6 +122,7 @@ impl<'p> Evaluator<'p> {
             parts: std::array::from_fn(|_| vec![Parts::default(); slots]),
             finished: std::array::from_fn(|_| Vec::new()),
             node_stamp: 0,
+            overlap_stamp: 0,
             grid_stamp: 0,
             means: Vec::new(),
             fixed: Vec::new(),
@@ -127,8 +133,23 @@ impl<'p> Evaluator<'p> {
     /// Least time of a step over every plan of `node` ([`pass_bound_s`]). Seconds.
     pub(crate) fn node_bound_s(&mut self, node: &Node) -> f64 {
         let family = Family::new(self.problem, &self.kinds, node, &mut self.book);
-        let rules = self.rules_of(node.stem.tensor);
-        pass_bound_s(&family.whole(&self.kinds), &rules) * self.passes_per_rank(&node.stem)
+        self.bound_s(&family.whole(&self.kinds), &node.stem)
+    }
+
+    /// [`pass_bound_s`] of `whole` for all micro-batches, over the overlaps of the space. Seconds.
+    fn bound_s(&self, whole: &PassTime, stem: &crate::Stem) -> f64 {
+        let bounds = self
+            .space
+            .overlaps
+            .iter()
+            .map(|&overlap| pass_bound_s(whole, &self.rules_of(overlap, stem.tensor)));
+        bounds.fold(f64::INFINITY, f64::min) * self.passes_per_rank(stem)
+    }
+
+    /// Least time of a step over every plan of the node at hand with the overlap at hand. Seconds.
+    pub(crate) fn overlap_bound_s(&self) -> f64 {
+        let whole = self.family.whole(&self.kinds);
+        pass_bound_s(&whole, &self.rules) * self.passes_per_rank(&self.node.stem)
     }
 
     /// Least memory of some rank over every plan of `stem`: of one block of one micro-batch while it
@@ -164,12 +185,11 @@ impl<'p> Evaluator<'p> {
         let outside =
             Family::outside_experts(self.problem, &self.kinds, &placements, &mut self.book);
         let experts_s = self.least_experts_s(stem);
-        let rules = self.rules_of(stem.tensor);
         let bounds = outside.into_iter().map(|mut whole| {
             whole.cost.seconds += experts_s;
-            pass_bound_s(&whole, &rules)
+            self.bound_s(&whole, stem)
         });
-        bounds.fold(f64::INFINITY, f64::min) * self.passes_per_rank(stem)
+        bounds.fold(f64::INFINITY, f64::min)
     }
 
     /// Least compute of experts and routing over the expert grids. Seconds.
@@ -198,16 +218,14 @@ impl<'p> Evaluator<'p> {
         self.problem.batch_sequences as f64 * shares / self.problem.ranks as f64
     }
 
-    fn rules_of(&self, tensor: u64) -> Rules {
-        let base = &self.problem.base;
-        Rules::new(base.overlap, base.graphs, tensor, &self.problem.machine)
+    fn rules_of(&self, overlap: Overlap, tensor: u64) -> Rules {
+        Rules::new(overlap, self.problem.base.graphs, tensor, &self.problem.machine)
     }
 
     /// Prices the blocks of `node`.
     pub(crate) fn set_node(&mut self, node: &Node) {
         self.node = node.clone();
         self.node_stamp += 1;
-        self.rules = self.rules_of(node.stem.tensor);
         self.family = Family::new(self.problem, &self.kinds, node, &mut self.book);
         self.family.weigh(self.problem, &self.kinds, node);
         let least = |m: &plan::BlockMemory| {
@@ -217,10 +235,18 @@ impl<'p> Evaluator<'p> {
         self.least = self.family.memory.iter().map(least).collect();
     }
 
+    /// Chooses what runs beside compute in the grids to come.
+    pub(crate) fn set_overlap(&mut self, overlap: Overlap) {
+        self.overlap = overlap;
+        self.overlap_stamp += 1;
+        self.rules = self.rules_of(overlap, self.node.stem.tensor);
+    }
+
     /// Lays the node on `pipeline` ranks.
     pub(crate) fn set_grid(&mut self, pipeline: u64) {
         self.grid_stamp += 1;
         self.plan = Space::grid(self.problem, &self.node, pipeline);
+        self.plan.overlap = self.overlap;
         self.micro_batches = self.plan.micro_batches(self.problem.batch_sequences).unwrap_or(0);
         let groups = self.plan.groups();
         let routing = plan::routing(&self.plan, &self.problem.model);
@@ -285,7 +311,12 @@ impl<'p> Evaluator<'p> {
     pub(crate) fn plans_of(&mut self, node: &Node) -> u64 {
         let stem = node.stem;
         let all = node.pipelines.iter().map(|&p| self.plans_of_pipeline(&stem, p)).sum::<u64>();
-        all * self.space.zeros.len() as u64
+        all * self.choices()
+    }
+
+    /// What every schedule, cut and mode goes with: ZeRO's stages and overlaps.
+    pub(crate) fn choices(&self) -> u64 {
+        (self.space.zeros.len() * self.space.overlaps.len()) as u64
     }
 
     /// Plans of `stem`: those of its nodes.
@@ -298,7 +329,7 @@ impl<'p> Evaluator<'p> {
                 all += self.plans_of_pipeline(stem, pipeline) * grids;
             }
         }
-        all * space.zeros.len() as u64
+        all * self.choices()
     }
 
     fn plans_of_pipeline(&mut self, stem: &crate::Stem, pipeline: u64) -> u64 {
@@ -333,7 +364,7 @@ impl<'p> Evaluator<'p> {
 
     fn rates(&mut self, slot: usize, content: u32) -> Rates {
         let sharded = usize::from(self.plan.zero == Zero::Weights);
-        let stamp = if sharded == 1 { self.grid_stamp } else { self.node_stamp };
+        let stamp = if sharded == 1 { self.grid_stamp } else { self.overlap_stamp };
         let list = &mut self.rates[sharded][slot];
         if list.len() <= content as usize {
             list.resize(self.contents.list.len(), Rates::default());

@@ -5,13 +5,13 @@ use crate::space::UNSEARCHED;
 use diagnostic::{Diagnostic, nearest};
 use model::Tag;
 use plan::{FullBlocks, Recompute, Zero, tag_bits};
-use program::Schedule;
+use program::{Overlap, Schedule};
 use scenario::SEARCHED;
 
 impl Limits {
     /// Allows `key` (with or without `plan.`) only `values`: numbers, `true` or `false`, a schedule's
     /// word, a recompute policy (`none`, `full`, `full-early-stop`, tags joined by `+`, `blocks:N`, or the
-    /// list a plan holds), or a list of blocks a stage.
+    /// list a plan holds), a list of blocks a stage, or switches of overlap joined by `+`.
     ///
     /// # Errors
     /// A key that is not searched; a value that is not one of the key's.
@@ -64,6 +64,10 @@ impl Limits {
                 let list = values.iter().map(|v| counts(key, v)).collect::<Result<_, _>>()?;
                 self.stage_blocks = Some(list);
             }
+            "overlap" => {
+                let list = values.iter().map(|v| overlap(key, v)).collect::<Result<_, _>>()?;
+                self.overlap = Some(list);
+            }
             _ => {
                 let message = format!("`{key}` is not something the planner chooses");
                 let hint = nearest(name, SEARCHED).map_or_else(
@@ -96,6 +100,7 @@ impl Limits {
             "recompute" => self.recompute.take().is_some(),
             "pipeline_innermost" => self.pipeline_innermost.take().is_some(),
             "stage_blocks" => self.stage_blocks.take().is_some(),
+            "overlap" => self.overlap.take().is_some(),
             _ => false,
         }
     }
@@ -124,6 +129,16 @@ fn items(value: &str) -> Vec<&str> {
 fn counts(key: &str, value: &str) -> Result<Vec<u64>, Diagnostic> {
     let wanted = "blocks on each stage: 3+4+4+3";
     items(value).iter().map(|v| v.parse().map_err(|_| wrong(key, value, wanted))).collect()
+}
+
+/// Switches joined by `+`; `none`.
+fn overlap(key: &str, value: &str) -> Result<Overlap, Diagnostic> {
+    let mut read = Overlap::NONE;
+    for item in items(value).into_iter().filter(|item| *item != "none") {
+        let words = format!("none, or of {} joined by `+`", Overlap::WORDS.join(", "));
+        *read.switch(item).ok_or_else(|| wrong(key, value, &words))? = true;
+    }
+    Ok(read)
 }
 
 fn recompute(key: &str, value: &str) -> Result<Recompute, Diagnostic> {
@@ -168,6 +183,8 @@ mod tests {
         assert_eq!(read[0].tags, [Tag::Norm, Tag::Activation]);
         assert_eq!(read[1].blocks, FullBlocks::All);
         assert_eq!(read[2].blocks, FullBlocks::PerStage(2));
+        let read = fixed("overlap", &["expert+context", "none"]).unwrap().overlap.unwrap();
+        assert_eq!((read[0].words(), read[1]), (vec!["expert", "context"], Overlap::NONE));
         assert_eq!(fixed("schedule", &["\"zb-v\""]).unwrap().schedule, Some(vec![Schedule::ZbV]));
         assert_eq!(
             fixed("stage_blocks", &["[3, 4]"]).unwrap().stage_blocks,
@@ -186,6 +203,7 @@ mod tests {
             ("recompute", "everything"),
             ("sequence_parallel", "yes"),
             ("stage_blocks", "3+x"),
+            ("overlap", "everything"),
         ] {
             assert!(fixed(key, &[value]).is_err(), "{key} {value}");
         }

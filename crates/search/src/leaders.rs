@@ -1,6 +1,7 @@
 //! The best plans so far.
 
 use plan::Plan;
+use program::Overlap;
 use std::cmp::Ordering;
 
 /// A plan that fits, with its time.
@@ -32,20 +33,35 @@ impl Found {
         words.extend([p.expert, p.expert_tensor, p.micro_batch, u64::from(p.sequence_parallel)]);
         words.extend([p.zero as u64, p.schedule as u64, u64::from(p.pipeline_innermost)]);
         words.extend([u64::from(tags.count_ones()), u64::from(tags), blocks(p)]);
+        words.extend(idle(p).map(u64::from));
         words.extend(p.stage_blocks.iter().flatten());
         words
     }
 
-    /// Whether both are the same layout, whatever the options: degrees, schedule, and the tokens of a
-    /// micro-batch on a rank (context ranks and sequences a micro-batch in the same proportion).
-    pub(crate) fn same_layout(&self, other: &Plan) -> bool {
-        let of = |p: &Plan| {
-            let dense = (p.tensor, p.pipeline, p.virtual_pipeline);
-            (dense, p.expert, p.expert_tensor, p.schedule)
-        };
-        let own = &self.plan;
-        of(own) == of(other) && own.context * other.micro_batch == other.context * own.micro_batch
+    /// The plan's layout, whatever its options: degrees, schedule, and the tokens of a micro-batch on a
+    /// rank (context ranks and sequences a micro-batch in the same proportion are one layout). Plans
+    /// agree in it or are of different layouts; of no meaning by itself.
+    pub fn layout(&self) -> [u64; 8] {
+        let p = &self.plan;
+        let common = crate::twin::gcd(p.context, p.micro_batch).max(1);
+        [
+            p.tensor,
+            p.context / common,
+            p.micro_batch / common,
+            p.pipeline,
+            p.virtual_pipeline,
+            p.expert,
+            p.expert_tensor,
+            p.schedule as u64,
+        ]
     }
+}
+
+/// Whether nothing runs beside compute, switch by switch.
+fn idle(plan: &Plan) -> [bool; 6] {
+    let Overlap { gradient_reduce, parameter_gather, expert, tensor, context, pipeline } =
+        plan.overlap;
+    [gradient_reduce, parameter_gather, expert, tensor, context, pipeline].map(|used| !used)
 }
 
 fn blocks(plan: &Plan) -> u64 {
@@ -82,7 +98,7 @@ impl Leaders {
 
     /// Keeps `found` if it is among the best.
     pub fn offer(&mut self, found: Found) {
-        if let Some(at) = self.list.iter().position(|known| known.same_layout(&found.plan)) {
+        if let Some(at) = self.list.iter().position(|known| known.layout() == found.layout()) {
             if found.order(&self.list[at]).is_ge() {
                 return;
             }

@@ -7,6 +7,7 @@
 //! and calls the same parts. The crate starts no thread, reads no clock and opens no file: a caller
 //! with threads works a [`Search`] round by round.
 
+mod balanced;
 mod best;
 mod bound;
 mod contents;
@@ -26,4 +27,4 @@ pub use explain::{Leader, Neighbour, Verdict, leader, neighbours};
 pub use leaders::{Found, Leaders, NearMiss};
 pub use problem::Problem;
 pub use space::{Limits, Node, Space, Stem};
-pub use twin::twins;
+pub use twin::{Straddle, straddles, twins};

@@ -1,9 +1,10 @@
 //! Which plans there are: the values of each axis, the nodes of the search tree, their number.
 
 use crate::Problem;
+use crate::balanced::Balanced;
 use model::{Attention, Ffn, Tag};
 use plan::{FullBlocks, Plan, Recompute, Zero, tag_bits};
-use program::Schedule;
+use program::{Overlap, Schedule};
 
 /// Values each axis may take; `None` leaves all legal ones.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Limits {
     pub pipeline_innermost: Option<Vec<bool>>,
     /// Blocks on each stage; a cut applies to the plans with as many stages.
     pub stage_blocks: Option<Vec<Vec<u64>>>,
+    /// What runs beside compute.
+    pub overlap: Option<Vec<Overlap>>,
 }
 
 impl Limits {
@@ -69,6 +72,7 @@ impl Limits {
             recompute: Some(vec![plan.recompute.clone()]),
             pipeline_innermost: Some(vec![plan.pipeline_innermost]),
             stage_blocks: Some(plan.stage_blocks.clone().into_iter().collect()),
+            overlap: Some(vec![plan.overlap]),
         }
     }
 }
@@ -133,9 +137,11 @@ impl Mode {
 /// The plans among which the best is sought.
 ///
 /// An axis's values are those that are legal ([`plan::violations`]), narrowed by [`Limits`]. Not
-/// axes but shared by all plans: overlap, graphs, fused loss, adapters and the like, which are a
-/// framework's abilities and come from [`Problem::base`]. Stage cuts are the even one and those
-/// that count the first stage's embedding as 0 to 3 blocks and the last stage's head as 0 to 3.
+/// axes but shared by all plans: graphs, fused loss, adapters and the like, which are a framework's
+/// abilities and come from [`Problem::base`]. Of its overlaps, those of experts may be used or not, as
+/// cores set aside for them may cost more than they hide; the others only help and are always used.
+/// Stage cuts are the even one, those that count the first stage's embedding as 0 to 3 blocks and the
+/// last stage's head as 0 to 3, and the one whose slowest stage is fastest ([`Balanced`]).
 /// Whole-block recomputation (so many of each stage, or all) is not mixed with tags.
 #[derive(Clone, Debug)]
 pub struct Space {
@@ -148,7 +154,9 @@ pub struct Space {
     pub(crate) pipelines: Vec<u64>,
     pub(crate) zeros: Vec<Zero>,
     pub(crate) modes: Vec<Mode>,
+    pub(crate) overlaps: Vec<Overlap>,
     schedules: Vec<Schedule>,
+    balanced: Balanced,
 }
 
 impl Space {
@@ -174,7 +182,9 @@ impl Space {
             pipelines: pipelines.into_iter().filter(|&p| p <= most).collect(),
             zeros,
             modes: modes(problem, limits),
+            overlaps: overlaps(problem, limits),
             schedules,
+            balanced: Balanced::new(problem),
         }
     }
 
@@ -320,15 +330,13 @@ impl Space {
             return cuts;
         }
         let mut seen = vec![plan::even_cut(problem.blocks(), stages)];
-        for first in 0..=3 {
-            for last in 0..=3 {
-                let Some(cut) = weighted_cut(problem.blocks(), stages, first, last) else {
-                    continue;
-                };
-                if !seen.contains(&cut) {
-                    seen.push(cut.clone());
-                    cuts.push(Some(cut));
-                }
+        let ends = (0..=3).flat_map(|first| (0..=3).map(move |last| (first, last)));
+        let weighted =
+            ends.filter_map(|(first, last)| weighted_cut(problem.blocks(), stages, first, last));
+        for cut in weighted.chain(self.balanced.cut(stages)) {
+            if !seen.contains(&cut) {
+                seen.push(cut.clone());
+                cuts.push(Some(cut));
             }
         }
         cuts
@@ -400,6 +408,21 @@ fn modes(problem: &Problem, limits: &Limits) -> Vec<Mode> {
     let some = (1..problem.blocks()).map(|n| Mode { tags: 0, blocks: FullBlocks::PerStage(n) });
     let all = std::iter::once(Mode { tags: 0, blocks: FullBlocks::All });
     tags.chain(some).chain(all).collect()
+}
+
+/// The base's overlap, and the same without that of expert traffic.
+fn overlaps(problem: &Problem, limits: &Limits) -> Vec<Overlap> {
+    if let Some(list) = &limits.overlap {
+        return list.clone();
+    }
+    let base = problem.base.overlap;
+    let layers = problem.model.layers.iter().chain(&problem.model.mtp);
+    let routed = layers.into_iter().any(|layer| matches!(layer.ffn, Ffn::Moe { .. }));
+    let mut list = vec![base];
+    if base.expert && routed {
+        list.push(Overlap { expert: false, ..base });
+    }
+    list
 }
 
 /// What the widths of the model let the degrees be: they must divide these.

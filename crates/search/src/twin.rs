@@ -139,6 +139,39 @@ fn no_less(
             .all(|&schedule| weigh(own, schedule).is_no_smaller(&weigh(twin, schedule)))
 }
 
+/// Groups of one axis of a plan that lie unevenly in the instances of a level: some straddle two, or
+/// reach into a part-filled one. They are priced by the smallest part, whose members share its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Straddle {
+    /// The groups' axis.
+    pub axis: Axis,
+    /// Number of the level, innermost first.
+    pub level: usize,
+    /// Ranks of a group.
+    pub size: u64,
+    /// Most instances that a group touches.
+    pub touched: u64,
+    /// Fewest members in one of them.
+    pub least: u64,
+    /// Most members in one of them.
+    pub most: u64,
+}
+
+/// Every axis and level on which groups of `plan` lie unevenly.
+pub fn straddles(problem: &Problem, plan: &Plan) -> Vec<Straddle> {
+    let fabric = fabric::Fabric::new(&problem.machine.cluster, problem.ranks);
+    let levels = fabric.channels().len().saturating_sub(1);
+    let mut list = Vec::new();
+    for group in plan.groups().iter().filter(|group| group.size > 1) {
+        let span = fabric.span(group.stride, group.size);
+        for level in (0..levels).filter(|&l| span.least[l] != span.most[l]) {
+            let (least, most, touched) = (span.least[level], span.most[level], span.touched[level]);
+            list.push(Straddle { axis: group.axis, level, size: group.size, touched, least, most });
+        }
+    }
+    list
+}
+
 /// Other pairs of context ranks and sequences a micro-batch, in the same proportion, with which `of`
 /// takes the same time and memory (to a billionth), within what the space of `problem` allows.
 ///
@@ -173,7 +206,7 @@ pub fn twins(problem: &Problem, space: &Space, of: &Found) -> Vec<(u64, u64)> {
     pairs
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
+pub(crate) fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

@@ -152,6 +152,8 @@ fn limits(dice: &mut Dice) -> Limits {
         tags: tags.to_vec(),
         early_stop: false,
     };
+    let pair = overlaps(dice);
+    let overlap = dice.pick(&[None, None, Some(pair)]);
     let some = |dice: &mut Dice, list: &[u64]| if dice.flip() { Some(list.to_vec()) } else { None };
     Limits {
         tensor: some(dice, &[1, 2]),
@@ -167,6 +169,7 @@ fn limits(dice: &mut Dice) -> Limits {
         sequence_parallel: if dice.flip() { Some(vec![true]) } else { None },
         pipeline_innermost: if dice.flip() { Some(vec![false]) } else { None },
         virtual_pipeline: some(dice, &[1, 2]),
+        overlap,
         recompute: Some(vec![
             recompute(&[], plan::FullBlocks::None),
             recompute(&[model::Tag::Norm, model::Tag::Activation], plan::FullBlocks::None),
@@ -175,6 +178,20 @@ fn limits(dice: &mut Dice) -> Limits {
         ]),
         ..Limits::default()
     }
+}
+
+/// Two random sets of switches.
+fn overlaps(dice: &mut Dice) -> Vec<Overlap> {
+    let mut one = || Overlap {
+        gradient_reduce: dice.flip(),
+        parameter_gather: dice.flip(),
+        expert: dice.flip(),
+        tensor: dice.flip(),
+        context: dice.flip(),
+        pipeline: dice.flip(),
+    };
+    let (first, second) = (one(), one());
+    if first == second { vec![first] } else { vec![first, second] }
 }
 
 fn estimate(problem: &Problem, found: &Found) -> (f64, f64) {

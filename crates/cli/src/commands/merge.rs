@@ -117,8 +117,7 @@ fn one_run(parts: Vec<Value>, top: usize) -> Result<Vec<Value>, Diagnostic> {
     leaders.sort_by(|a, b| a.0.compare(&b.0));
     let mut kept: Vec<Value> = Vec::new();
     for (_, leader) in leaders {
-        let same =
-            |known: &Value| LAYOUT.iter().all(|key| known["plan"][key] == leader["plan"][key]);
+        let same = |known: &Value| known["layout"] == leader["layout"];
         if kept.len() < top && !kept.iter().any(same) {
             kept.push(leader);
         }
@@ -128,18 +127,6 @@ fn one_run(parts: Vec<Value>, top: usize) -> Result<Vec<Value>, Diagnostic> {
     joined["leaders"] = kept.into();
     Ok(vec![joined])
 }
-
-/// Plans that agree in these are of one layout, of which the best is kept: as [`search::Leaders`].
-const LAYOUT: [&str; 8] = [
-    "tensor",
-    "context",
-    "pipeline",
-    "virtual_pipeline",
-    "data",
-    "expert",
-    "expert_tensor",
-    "schedule",
-];
 
 /// Where a leader stands: as [`search::Found`] is ordered.
 struct Order {

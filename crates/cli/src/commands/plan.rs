@@ -16,7 +16,7 @@ use scenario::{Opened, Scenario};
 use search::{Findings, Leader, Limits, Problem, Space};
 use std::io::Write;
 use std::time::{Duration, Instant};
-use units::{Figure, Unit, parse_quantity};
+use units::{Unit, parse_quantity};
 
 /// Shares of memory left free in the table of speed against guard.
 const GUARDS: [f64; 7] = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4];
@@ -97,9 +97,9 @@ pub enum PlanFramework {
 pub enum Objective {
     /// Tokens a second
     Tokens,
-    /// Rental of the chips a token
+    /// Rental of the chips a token, by the prices of a campaign
     Cost,
-    /// Energy of the chips a token
+    /// Energy at the meter a token, by the powers and the PUE of a campaign
     Energy,
     /// Tokens a second with every uncertain figure at its slow end
     WorstCase,
@@ -267,24 +267,38 @@ fn choose(
         .ok_or_else(|| Diagnostic::error("cli::chips", "no number of chips to search").into())
 }
 
-/// What a chip costs an hour or draws, for objectives that need it. USD/h, or watts.
+/// What a chip costs an hour or draws at the meter, for objectives that need it, by the prices of a
+/// campaign. USD/h, or watts.
 fn rate(objective: Objective, scenario: &Scenario) -> Result<f64, Failure> {
-    let chip = &scenario.cluster.chip;
-    let (figure, key, what): (&Option<Figure>, _, _) = match objective {
-        Objective::Cost => (&chip.rental, "rental", "cost"),
-        Objective::Energy => (&chip.power, "power", "energy"),
-        _ => return Ok(0.0),
+    if !matches!(objective, Objective::Cost | Objective::Energy) {
+        return Ok(0.0);
+    }
+    let texts = scenario.campaign.economics.iter().cloned().collect();
+    let economics =
+        ::campaign::economics(scenario).map_err(|problems| Failure { problems, texts })?;
+    let (cluster, chip) = (&scenario.cluster, &scenario.cluster.chip);
+    let (rate, what, hint) = match objective {
+        Objective::Cost => (
+            ::campaign::rental(&economics, chip).map(|figure| figure.value),
+            format!(
+                "no rental of {} is known to `{}`: no cost without it",
+                chip.name, economics.id
+            ),
+            format!(
+                "add `chip.{}.rental` to a file of prices and name it in `[campaign]`",
+                chip.id
+            ),
+        ),
+        _ => (
+            ::campaign::meter_power(&economics, cluster),
+            format!(
+                "the power of {} or its overhead is not known: no energy without it",
+                chip.name
+            ),
+            format!("add `power` to the chip's file and `overhead_power` to `{}`", cluster.id),
+        ),
     };
-    let Some(figure) = figure else {
-        let message = format!("`{key}` of {} is not known: no {what} without it", chip.name);
-        let hint = format!("add `{key}` to catalog/chips/{}.toml, with its source", chip.id);
-        return Err(Diagnostic::error("catalog::missing-figure", message).hint(hint).into());
-    };
-    let overhead = match objective {
-        Objective::Energy => scenario.cluster.overhead_power.as_ref().map_or(0.0, |f| f.value),
-        _ => 0.0,
-    };
-    Ok(figure.value + overhead)
+    rate.ok_or_else(|| Diagnostic::error("catalog::missing-figure", what).hint(hint).into())
 }
 
 /// An objective's value with its unit, and the same as a score of which less is better.

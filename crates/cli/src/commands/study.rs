@@ -243,6 +243,7 @@ fn searched(run: &Ready, top: usize) -> Findings {
 
 pub fn answer(place: u64, run: &Ready, findings: &Findings) -> Value {
     let (scenario, problem) = (&run.opened.loaded.scenario, &run.problem);
+    let space = &Space::new(problem, &run.limits);
     let peak = engine::mfu_peak(&problem.machine) * problem.ranks as f64;
     let per_token = problem.model.flops_per_token(problem.sequence).megatron_causal;
     let flops = per_token * problem.batch_tokens();
@@ -256,7 +257,10 @@ pub fn answer(place: u64, run: &Ready, findings: &Findings) -> Value {
                 "mfu_ratio": flops / found.step_s / peak,
                 "peak_bytes": found.peak_bytes,
                 "tie_break": found.tie_break(),
+                "layout": found.layout(),
                 "plan": plan_value(&found.plan),
+                "alike": alike(&search::twins(problem, space, found)),
+                "straddles": straddles(problem, &found.plan),
             })
         })
         .collect();
@@ -271,17 +275,37 @@ pub fn answer(place: u64, run: &Ready, findings: &Findings) -> Value {
     })
 }
 
-/// How the job lies on each level: chips of an instance that it uses, instances that takes, and the
-/// instances there are. More taken than there are: an even layout that this cluster does not hold.
+/// Pairs of context ranks and sequences a micro-batch.
+fn alike(pairs: &[(u64, u64)]) -> Vec<Value> {
+    pairs.iter().map(|(context, mb)| json!({ "context": context, "micro_batch": mb })).collect()
+}
+
+/// Axes whose groups lie unevenly, by level.
+fn straddles(problem: &Problem, plan: &::plan::Plan) -> Vec<Value> {
+    let levels = &problem.machine.cluster.levels;
+    let one = |s: &search::Straddle| {
+        json!({
+            "axis": s.axis.word(), "level": levels[s.level].name, "size": s.size,
+            "touched": s.touched, "least": s.least, "most": s.most,
+        })
+    };
+    search::straddles(problem, plan).iter().map(one).collect()
+}
+
+/// How the job lies on each level: chips of a whole instance that it uses, instances that takes and the
+/// instances there are, chips left idle in those it takes, and chips used in the last (fewer than in
+/// the others where the job is packed).
 fn levels(run: &Ready) -> Vec<Value> {
     let (cluster, ranks) = (&run.problem.machine.cluster, run.problem.ranks);
     let fabric = fabric::Fabric::new(cluster, ranks);
     let pairs = cluster.levels.iter().zip(fabric.channels());
     pairs
         .map(|(level, channel)| {
+            let taken = ranks.div_ceil(channel.ranks);
             json!({
                 "level": level.name, "size": level.size, "used": channel.ranks,
-                "taken": ranks.div_ceil(channel.ranks), "there": cluster.chips.div_ceil(level.size),
+                "taken": taken, "there": cluster.chips.div_ceil(level.size),
+                "idle": taken * level.size - ranks, "last": ranks - (taken - 1) * channel.ranks,
             })
         })
         .collect()

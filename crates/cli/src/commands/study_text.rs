@@ -36,15 +36,15 @@ fn one(run: &Value, text: &mut String) {
         run["plans"],
     );
     for level in run["levels"].as_array().into_iter().flatten() {
-        let (taken, there) = (number(&level["taken"]), number(&level["there"]));
-        if taken > there {
+        if level["last"] != level["used"] {
             let _ = writeln!(
                 text,
-                "  uneven: priced as {taken} {}s of {} chips, of which there are {there} of {}; \
-                 groups that would straddle two are not",
+                "  packed: {} {}s of {}, the last with {}; {} chips of them idle",
+                level["taken"],
                 word(&level["level"]),
                 level["used"],
-                level["size"],
+                level["last"],
+                level["idle"],
             );
         }
     }
@@ -63,6 +63,22 @@ fn one(run: &Value, text: &mut String) {
             number(&leader["peak_bytes"]) / GIB,
             plan(&leader["plan"]),
         );
+        let alike = leader["alike"].as_array().map_or(0, Vec::len);
+        if alike > 0 {
+            let _ = writeln!(text, "       and {alike} more of the same cp to mb, no different");
+        }
+        for s in leader["straddles"].as_array().into_iter().flatten() {
+            let _ = writeln!(
+                text,
+                "       {} groups of {} straddle {}s: up to {}, {} to {} ranks in each",
+                word(&s["axis"]),
+                s["size"],
+                word(&s["level"]),
+                s["touched"],
+                s["least"],
+                s["most"],
+            );
+        }
     }
 }
 

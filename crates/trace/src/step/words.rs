@@ -4,16 +4,7 @@ use diagnostic::{Diagnostic, Diagnostics, nearest};
 use model::{Axis, Class, Collective, Role};
 use program::During;
 
-pub(super) const AXES: [(Axis, &str); 8] = [
-    (Axis::Tensor, "tensor"),
-    (Axis::Context, "context"),
-    (Axis::Expert, "expert"),
-    (Axis::ExpertTensor, "expert_tensor"),
-    (Axis::Data, "data"),
-    (Axis::Replica, "replica"),
-    (Axis::ExpertData, "expert_data"),
-    (Axis::Pipeline, "pipeline"),
-];
+pub(super) const AXES: [(Axis, &str); 8] = Axis::WORDS;
 
 pub(super) const COLLECTIVES: [(Collective, &str); 5] = [
     (Collective::AllReduce, "all_reduce"),
