@@ -25,6 +25,9 @@ pub struct PlanAnswer<'a> {
     pub findings: &'a Findings,
     /// The best plans in full, best first.
     pub leaders: &'a [Leader],
+    /// For each leader the pairs of context ranks and sequences a micro-batch, in the proportion of its
+    /// own, that are no different.
+    pub alike: &'a [Vec<(u64, u64)>],
     /// For each leader the event engine's step, or why it has none; empty if it was not asked. Seconds.
     pub flow: &'a [Result<f64, String>],
     /// What one step along each axis does from the best.
@@ -161,13 +164,17 @@ fn leaders_text(answer: &PlanAnswer<'_>) -> String {
         format!("\nThe best {}, each of another layout\n{}", leaders.len(), aligned(&rows, 1));
     for (place, leader) in leaders.iter().enumerate() {
         let plan = &leader.found.plan;
+        let open = answer.problem.base.overlap.expert && !plan.overlap.expert;
         let _ = writeln!(
             out,
-            "  {}: recompute {}; stages {}",
+            "  {}: recompute {}; stages {}{}",
             place + 1,
             recompute_words(plan),
-            cut_words(plan)
+            cut_words(plan),
+            if open { "; expert traffic not overlapped" } else { "" },
         );
+        out.push_str(&alike_text(answer.alike.get(place).map_or(&[], Vec::as_slice)));
+        out.push_str(&straddles_text(answer, plan));
     }
     if let Some(present) = answer.present {
         let slower = present.found.step_s / leaders[0].found.step_s;
@@ -182,6 +189,31 @@ fn leaders_text(answer: &PlanAnswer<'_>) -> String {
         );
     }
     out
+}
+
+fn alike_text(pairs: &[(u64, u64)]) -> String {
+    if pairs.is_empty() {
+        return String::new();
+    }
+    let pairs: Vec<String> = pairs.iter().map(|(cp, mb)| format!("{cp} x {mb}")).collect();
+    format!("     no different with cp x micro-batch {}\n", pairs.join(", "))
+}
+
+fn straddles_text(answer: &PlanAnswer<'_>, plan: &Plan) -> String {
+    let levels = &answer.problem.machine.cluster.levels;
+    search::straddles(answer.problem, plan).iter().fold(String::new(), |mut out, s| {
+        let _ = writeln!(
+            out,
+            "     {} groups of {} straddle {}s: up to {}, {} to {} ranks in each",
+            s.axis.word(),
+            s.size,
+            levels[s.level].name,
+            s.touched,
+            s.least,
+            s.most,
+        );
+        out
+    })
 }
 
 fn seconds_of(leader: &Leader, kind: PartKind) -> f64 {
@@ -371,6 +403,11 @@ pub fn plan_json(stamp: &Stamp, answer: &PlanAnswer<'_>) -> Value {
         .enumerate()
         .map(|(place, leader)| {
             let mut value = leader_json(answer, leader);
+            let alike = answer.alike.get(place).map_or(&[][..], Vec::as_slice);
+            value["alike"] = alike
+                .iter()
+                .map(|(context, mb)| json!({"context": context, "micro_batch": mb}))
+                .collect();
             if let Some(flow) = answer.flow.get(place) {
                 value["flow_step_s"] = flow.as_ref().ok().copied().into();
             }
@@ -449,7 +486,7 @@ pub fn plan_value(plan: &Plan) -> Value {
         "micro_batch": plan.micro_batch, "sequence_parallel": plan.sequence_parallel,
         "zero": plan.zero as u8, "schedule": plan.schedule.word(),
         "recompute": recompute_words(plan), "pipeline_innermost": plan.pipeline_innermost,
-        "stage_blocks": plan.stage_blocks,
+        "stage_blocks": plan.stage_blocks, "overlap": plan.overlap.words(),
     });
     if plan.offload_blocks > 0 {
         value["offload_blocks"] = plan.offload_blocks.into();

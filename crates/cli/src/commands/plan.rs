@@ -368,6 +368,9 @@ fn finish(
     } else {
         leaders.iter().map(|l| by_events(l, problem)).collect()
     };
+    let space = Space::new(problem, limits);
+    let alike: Vec<Vec<(u64, u64)>> =
+        leaders.iter().map(|leader| search::twins(problem, &space, &leader.found)).collect();
     let neighbours = leaders.first().map(|best| search::neighbours(problem, best));
     let job = &scenario.jobs[scenario.main];
     let present = if opened.complete && problem.ranks == scenario.ranks {
@@ -388,6 +391,7 @@ fn finish(
         objective: args.objective.words(),
         findings,
         leaders: &leaders,
+        alike: &alike,
         flow: &flow,
         neighbours: neighbours.as_deref().unwrap_or_default(),
         present: present.as_ref(),
