@@ -272,6 +272,6 @@ fn branch_and_bound_finds_what_exhaustive_search_finds() {
     }
     assert!(with_answer > 120, "{with_answer} of 200 questions have an answer");
     assert!(plans > 50_000, "{plans} plans in all");
-    assert!(near_misses > 20, "{near_misses} questions have a plan that would be faster");
+    assert!(near_misses > 10, "{near_misses} questions have a plan that would be faster");
     assert!(twins > 1_000, "{twins} plans ruled out by their twins");
 }
