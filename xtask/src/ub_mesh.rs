@@ -270,10 +270,9 @@ every lane reached by large messages, and 64 lanes beyond the Clos's rack. Lengt
 10M tokens there, over 8K and 256K here.\n\n\
 Detour and borrow as in `Channel::usable`: idle links of a mesh between racks relay, each byte over two of\n\
 them, and the lanes to the high-radix switches help. A mesh of two dimensions is used one dimension at a\n\
-time here; the paper's multi-ring uses both, so that the 2D-FM of figure 17 is nearer to the Clos there.\n\n\
-Read: 1D-FM-B before the two others and the Clos before all, as printed; 2D-FM and 1D-FM-A, which differ by less\n\
-than two points there, change places for two models. Losses against the Clos are about twice the printed ones:\n\
+time here; the paper's multi-ring uses both, which may be why the 2D-FM is nearer to the Clos there.\n\n\
+Read: 1D-FM-B before the two others and the Clos before all, as printed; 2D-FM and 1D-FM-A, which differ by about\n\
+two points at most there, change places for two models. Losses against the Clos are about twice the printed ones:\n\
 tensor parallelism within a board has 28 lanes of a 2D-FM against the Clos's 64, which a slower chip hides more\n\
-of. Routes keep their order; once the planner may choose, it keeps pipelines and contexts off links that detours\n\
-would relieve, so that borrowing adds little after them. Wider uplinks for long sequences gain a fifth of what is\n\
-printed, because a plan that leaves racks less is found for the narrow ones.\n";
+of. Routes keep their order, but borrowing adds little to detours. Wider uplinks for long sequences gain a fifth of\n\
+what is printed. Here every machine has the plan that suits it best, which the paper does not say of its own.\n";
