@@ -272,8 +272,9 @@ impl<'a> Placed<'a> {
 /// Prices every segment of `program` on `machine`.
 pub fn price(program: &Program, machine: &Machine) -> Prices {
     let placed = Placed::of(program, machine);
+    let how = (program.recorded.as_slice(), program.frozen);
     let operators: Vec<[Cost; 3]> =
-        program.operators.iter().map(|o| operator_costs(o, &program.recorded, machine)).collect();
+        program.operators.iter().map(|o| operator_costs(o, how, machine)).collect();
     let exchanges: Vec<[f64; 2]> = program
         .exchanges
         .iter()
@@ -300,13 +301,17 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
 }
 
 /// Forward, input-gradient and weight-gradient cost of one operator on `machine`; the host launches
-/// nothing of the classes that are `recorded`.
-pub fn operator_costs(operator: &Operator, recorded: &[Class], machine: &Machine) -> [Cost; 3] {
+/// nothing of the classes that are `recorded`; `frozen` weights have no gradients to write operands for.
+pub fn operator_costs(
+    operator: &Operator,
+    (recorded, frozen): (&[Class], bool),
+    machine: &Machine,
+) -> [Cost; 3] {
     let (chip, calibration) = (&machine.cluster.chip, &machine.calibration);
     let dtype = role_dtype(machine, operator.role);
     let factor =
         machine.kernel_time.value * machine.slowest() * stack_factor(operator, dtype, machine);
-    let [cast_in, cast_out] = casts(chip, calibration, &operator.work, dtype)
+    let [cast_in, cast_out] = casts(chip, calibration, &operator.work, dtype, frozen)
         .map(|cost| Cost { seconds: cost.seconds * machine.stack.casts.value, ..cost });
     let second = match operator.work {
         // The other operand of a product inside attention is no weight: nothing is added to.

@@ -57,8 +57,8 @@ fn products_inside_attention_have_no_accumulator() {
         launches: 1.0,
         tag: None,
     };
-    let [inside, linear] =
-        [Role::Attention, Role::Linear].map(|role| operator_costs(&product(role), &[], &machine));
+    let [inside, linear] = [Role::Attention, Role::Linear]
+        .map(|role| operator_costs(&product(role), (&[], false), &machine));
     // Keys' gradients: scores and queries read, 16 bits a key written; a weight's are added to in FP32.
     let keys = 32.0 * 2048.0 * 128.0;
     let bandwidth = machine.cluster.chip.memory_bandwidth.value;

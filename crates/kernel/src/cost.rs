@@ -149,10 +149,11 @@ pub fn weight_gradient(
 /// before the forward pass, the gradient of its output before the backward pass.
 ///
 /// Every element is read in 16 bits and written twice, by row for one product and by column for the
-/// other (Transformer Engine's FP8 and MXFP8 tensors; V3 report, 3.3). Nothing for formats of 16 bits
+/// other (Transformer Engine's FP8 and MXFP8 tensors; V3 report, 3.3); once where the weights are `frozen`,
+/// whose gradient is the other product. Nothing for formats of 16 bits
 /// and more, or for anything but products. Not valid where the norm or activation before writes the
 /// narrow format itself.
-pub fn casts(chip: &Chip, cal: &Calibration, work: &Work, dtype: Dtype) -> [Cost; 2] {
+pub fn casts(chip: &Chip, cal: &Calibration, work: &Work, dtype: Dtype, frozen: bool) -> [Cost; 2] {
     let dtype = effective_dtype(chip, dtype).map_or(dtype, |d| d.0);
     let (input, output) = match *work {
         Work::Gemm { m, n, k, count } => (m * k * count, m * n * count),
@@ -164,7 +165,8 @@ pub fn casts(chip: &Chip, cal: &Calibration, work: &Work, dtype: Dtype) -> [Cost
         return [Cost::default(); 2];
     }
     [input, output].map(|elements| {
-        let bytes = elements * (2.0 + 2.0 * width);
+        let copies = if frozen { 1.0 } else { 2.0 };
+        let bytes = elements * (2.0 + copies * width);
         let work = Work::Memory { bytes, backward_bytes: 0.0, flops: 0.0 };
         forward(chip, cal, &work, Dtype::Bf16, 1.0)
     })

@@ -33,11 +33,11 @@ impl PriceBook {
         let (kind, sizes) = work_key(&operator.work);
         let key =
             (kind, sizes, operator.role as u8, operator.class as u8, operator.launches.to_bits());
-        let recorded = &problem.base.recorded;
+        let how = (problem.base.recorded.as_slice(), problem.base.adapters.is_some());
         *self
             .operators
             .entry(key)
-            .or_insert_with(|| operator_costs(operator, recorded, &problem.machine))
+            .or_insert_with(|| operator_costs(operator, how, &problem.machine))
     }
 
     /// Passes of one operator under `plan`: frozen weights have no gradients.
