@@ -84,7 +84,8 @@ fn campaign(program: &Program) -> Result<Made> {
 /// The line of the default sheet that the page follows, and what each calibration says of its own fit.
 fn trust(program: &Program) -> Result<Made> {
     let sheet = program.text(&[])?;
-    let step = sheet.lines().find(|line| line.starts_with("step time")).context("no step time")?;
+    let mut lines = sheet.lines().map(str::trim);
+    let step = lines.find(|line| line.starts_with("step time")).context("no step time")?;
     Ok(vec![("step", fenced(step)), ("fits", fits()?)])
 }
 
