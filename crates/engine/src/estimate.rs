@@ -3,7 +3,8 @@
 use crate::exposure::{Rules, Run, behind};
 use crate::machine::Machine;
 use crate::passes::{Passes, bubbles, pass_counts, sends};
-use crate::price::{CLASSES, COMM_AXES, Placed, Prices, SegmentTime, price};
+use crate::placed::Placed;
+use crate::price::{CLASSES, COMM_AXES, Prices, SegmentTime, price};
 use catalog::Dtype;
 use kernel::forward;
 use model::{Class, Work};

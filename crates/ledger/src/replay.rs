@@ -5,7 +5,7 @@ use crate::machine::cluster;
 use crate::models::architecture;
 use crate::options::plan;
 use crate::recipe::recipe;
-use crate::stack::{sinks_unfused, stack};
+use crate::stack::stack;
 use crate::stages::stage_blocks;
 use crate::summary::{Summary, summarize};
 use crate::target::measured;
@@ -300,7 +300,6 @@ fn ready(fields: &Fields, row: &mut Row) -> Result<Ready, String> {
     }
     row.measured_step_s = measured(fields, &model, chips, batch, sequence)?;
     let recipe = recipe(fields, &model.name, sequence, batch);
-    plan.unfused_attention |= sinks_unfused(fields, &model, &recipe);
     let blocks = (model.layers.len() + model.mtp.len()) as u64;
     plan.stage_blocks = stage_blocks(fields, plan.stages(), blocks)?;
     let broken = violations(&plan, &model, chips, batch, sequence);

@@ -1,8 +1,6 @@
 //! A row's software stack.
 
 use crate::columns::Fields;
-use catalog::Recipe;
-use model::{Architecture, Attention};
 
 /// Words of `other_opts`, `source_title` and `notes` and the stack they mean; the first that is found
 /// counts. What is not found runs the chip family's usual stack.
@@ -57,15 +55,4 @@ pub(crate) fn unfused_attention(fields: &Fields) -> bool {
     let early =
         matches!(stack(fields), Some("megatron-2021" | "megatron-deepspeed" | "deepspeed-zero3"));
     early && !fields.lower("other_opts").contains("flash")
-}
-
-/// Whether attention is unfused because the model's heads have learnt sinks: Megatron-Bridge's rows of
-/// GPT-OSS-120B in 16 bits run as long as scores in memory take on each of four chips (GB200, B200,
-/// B300, H100). A stand-in: `gpt_oss_provider.py` asks for a fused kernel, and the scores of GB200's rows
-/// would take twice the chip's memory; what costs that time instead is not known.
-pub(crate) fn sinks_unfused(fields: &Fields, model: &Architecture, recipe: &Recipe) -> bool {
-    let sinks =
-        model.layers.iter().any(|l| matches!(l.attention, Attention::Grouped { sinks: true, .. }));
-    let bridge = fields.lower("source_title").contains("megatron-bridge");
-    sinks && bridge && recipe.precision.attention.bytes() >= 2.0
 }

@@ -8,7 +8,8 @@
 use super::pieces::{DATA, SEND, STREAMS};
 use super::wires::Wires;
 use crate::machine::Machine;
-use crate::price::{Placed, comm_axis};
+use crate::placed::Placed;
+use crate::price::comm_axis;
 use collective::{GraphCost, Operation, Scheme, on_graph};
 use diagnostic::{Diagnostic, Diagnostics};
 use fabric::{Network, Routing, topology_of};

@@ -7,7 +7,8 @@
 
 use crate::exposure::{Rules, expert_share, sum_of};
 use crate::machine::Machine;
-use crate::price::{CLASSES, CommAxis, PassTime, Placed, Prices, comm_axis, price};
+use crate::placed::Placed;
+use crate::price::{CLASSES, CommAxis, PassTime, Prices, comm_axis, price};
 use fabric::MAX_LEVELS;
 use model::{Axis, Class, Collective};
 use program::{During, Gathered, Pass, PassKind, Program, RankClass, StepRef};
