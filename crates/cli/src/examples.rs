@@ -32,7 +32,7 @@ Examples:
 pub const FABRIC: &str = "\
 Examples:
   supernode fabric atlas-950-superpod --collective all-to-all --bytes 1MiB..1GiB
-  supernode fabric dgx-h100 --collective all-reduce --ranks 16 --fail link:0-8
+  supernode fabric dgx-h100 --collective all-reduce --ranks 16 --fail port:0/scale-out/0=0.5
   supernode fabric ring:64@50GB/s,500ns --collective all-gather
   supernode fabric gb200-nvl72 --show -o rack.svg";
 

@@ -70,8 +70,8 @@ pub fn on_graph(
         // A scheme that only is too large to be looked at is left out, the others stand.
         let cost = match by_scheme(network, group, operation, scheme, routing, bytes) {
             Ok(cost) => cost,
-            Err(problem) if problem.code == "collective::size" && scheme != Scheme::Direct => None,
-            Err(problem) if problem.code == "collective::size" && best.is_some() => None,
+            Err(problem) if too_large(&problem) && scheme != Scheme::Direct => None,
+            Err(problem) if too_large(&problem) && best.is_some() => None,
             Err(problem) => return Err(problem.into()),
         };
         if let Some(cost) = cost
@@ -81,6 +81,10 @@ pub fn on_graph(
         }
     }
     best.ok_or_else(|| Diagnostic::error("collective::scheme", "no algorithm can run this").into())
+}
+
+fn too_large(problem: &Diagnostic) -> bool {
+    ["collective::size", "fabric::size"].contains(&problem.code)
 }
 
 fn check(network: &Network, group: &Placed) -> Result<(), Diagnostics> {

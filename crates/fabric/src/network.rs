@@ -9,6 +9,9 @@ use crate::symmetry::Symmetry;
 use crate::topology::Topology;
 use diagnostic::{Diagnostic, Diagnostics};
 
+/// Most links that flows laid out one by one cross together: about half a gigabyte.
+const MAX_HOPS: usize = 1 << 25;
+
 /// A topology with its graph, its symmetry if it has one, and its faults if it has any.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -77,7 +80,7 @@ impl Network {
     /// faults, only routes over dead links are found anew.
     ///
     /// # Errors
-    /// A pair between which no path is left.
+    /// A pair between which no path is left; more than 2^25 links crossed by all flows together.
     pub fn flows(
         &self,
         routing: Routing,
@@ -100,6 +103,11 @@ impl Network {
             }
             let Some((route, latency)) = found else { return Err(self.cut(from, to)) };
             builder.push(&route, bytes, latency);
+            if builder.hops() > MAX_HOPS {
+                let message = format!("flows one by one cross more than {MAX_HOPS} links");
+                let hint = "fewer ranks, or an algorithm that sends to neighbours";
+                return Err(Diagnostic::error("fabric::size", message).hint(hint));
+            }
         }
         Ok(builder.finish())
     }

@@ -375,6 +375,11 @@ impl<'a> FlowBuilder<'a> {
         self.set.close(1.0, bytes, latency_ps);
     }
 
+    /// Links crossed by all flows so far, one by one.
+    pub fn hops(&self) -> usize {
+        self.set.link.len()
+    }
+
     fn local(&mut self, link: usize) -> u32 {
         if self.local[link] == u32::MAX {
             self.local[link] = self.set.capacity.len() as u32;

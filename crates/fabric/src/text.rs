@@ -163,7 +163,7 @@ fn read_option(word: &str, options: &mut Options, whole: &mut Topology) -> Resul
 fn read_size(text: &str) -> Result<u32, Diagnostic> {
     match text.parse::<u32>() {
         Ok(n) if n > 0 => Ok(n),
-        _ => Err(error(format!("`{text}` is not a number above 0"))),
+        _ => Err(error(format!("`{text}` is no whole number from 1 to {}", u32::MAX))),
     }
 }
 

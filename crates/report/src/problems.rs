@@ -3,13 +3,19 @@
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use diagnostic::{Diagnostic, Diagnostics, Severity};
 
-/// Every problem with its source line and hint; `text_of` gives the text of a file by the name it
-/// has in messages.
+/// Problems shown. What is no file of ours has one on every line, which nobody reads.
+const SHOWN: usize = 50;
+
+/// The first 50 problems with their source lines and hints, and how many more there are; `text_of`
+/// gives the text of a file by the name it has in messages.
 pub fn render(problems: &Diagnostics, text_of: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::new();
-    for problem in &problems.0 {
+    for problem in problems.0.iter().take(SHOWN) {
         out.push_str(&one(problem, text_of));
         out.push_str("\n\n");
+    }
+    if let Some(more @ 1..) = problems.0.len().checked_sub(SHOWN) {
+        out.push_str(&format!("and {more} more, not shown\n\n"));
     }
     let errors = problems.0.iter().filter(|p| p.severity == Severity::Error).count();
     if errors > 0 {
@@ -29,7 +35,10 @@ fn one(problem: &Diagnostic, text_of: &dyn Fn(&str) -> Option<String>) -> String
     let rendered = match &located {
         Some((label, text)) if !text.is_empty() => {
             let span = clamp(text, &label.span);
-            let snippet = Snippet::source(text.as_str())
+            let (line, from, to) = lines(text, &span);
+            let span = span.start - from..span.end.min(to) - from;
+            let snippet = Snippet::source(&text[from..to])
+                .line_start(line)
                 .path(label.file.as_str())
                 .annotation(AnnotationKind::Primary.span(span));
             Renderer::plain().render(&[title.element(snippet)])
@@ -45,6 +54,14 @@ fn one(problem: &Diagnostic, text_of: &dyn Fn(&str) -> Option<String>) -> String
         Some(hint) => format!("{rendered}\n   = hint: {hint}"),
         None => rendered,
     }
+}
+
+/// The lines of a span: the number of the first, and where they begin and end. The renderer walks all
+/// that it is given, so it is given no more.
+fn lines(text: &str, span: &std::ops::Range<usize>) -> (usize, usize, usize) {
+    let from = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let to = text[span.end..].find('\n').map_or(text.len(), |at| span.end + at + 1);
+    (text[..from].matches('\n').count() + 1, from, to)
 }
 
 /// A span inside `text`, on character boundaries.

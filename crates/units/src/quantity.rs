@@ -239,6 +239,10 @@ fn significant(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
+    // No number of digits brings these between 1 and 10.
+    if !value.is_finite() {
+        return value.to_string();
+    }
     let mut magnitude = 0_i32;
     let mut rest = value.abs();
     while rest >= 10.0 {
@@ -283,6 +287,12 @@ mod tests {
             let got = parse_quantity(text, unit).expect(text);
             assert!((got / value - 1.0).abs() < 1e-12, "{text}: {got}");
         }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_written_too() {
+        assert_eq!(format_seconds(f64::INFINITY), "inf days");
+        assert_eq!(format_quantity(f64::NAN, Unit::Ratio), "NaN");
     }
 
     #[test]

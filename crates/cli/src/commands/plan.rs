@@ -222,7 +222,9 @@ fn chip_counts(args: &PlanArgs, scenario: &Scenario) -> Result<Vec<u64>, Failure
     let most = scenario.cluster.chips;
     if let Some(wrong) = args.chips.iter().find(|&&chips| chips == 0 || chips > most) {
         let message = format!("{wrong} chips asked for, `{}` has {most}", scenario.cluster.id);
-        return Err(Diagnostic::error("scenario::chips", message).into());
+        return Err(Diagnostic::error("scenario::chips", message)
+            .hint(format!("from 1 to {most}"))
+            .into());
     }
     let mut counts = args.chips.clone();
     counts.sort_unstable();

@@ -47,22 +47,24 @@ impl Run<'_> {
             search.absorb(&results);
             let progress = search.progress();
             let best = progress.best_s.map_or("none yet".to_owned(), format_seconds);
+            // Infinite where nothing is left to settle.
+            let bound = Some(progress.bound_s).filter(|s| s.is_finite());
             bar.set_position(progress.stems_done as u64);
             bar.set_message(format!(
                 "{:.2e} plans settled, best {best}, none below {}",
                 progress.counts.settled() as f64,
-                format_seconds(progress.bound_s),
+                bound.map_or("-".to_owned(), format_seconds),
             ));
             if self.args.progress == Progress::Json && told.elapsed().as_secs_f64() >= 1.0 {
                 told = Instant::now();
-                let best = progress.best_s.map_or("null".to_owned(), |s| s.to_string());
+                let number = |s: Option<f64>| s.map_or("null".to_owned(), |s| s.to_string());
+                let (best, bound) = (number(progress.best_s), number(bound));
                 eprintln!(
                     "{{\"what\":\"plans\",\"settled\":{},\"done\":{},\"of\":{},\"best_s\":{best},\
-                     \"bound_s\":{}}}",
+                     \"bound_s\":{bound}}}",
                     progress.counts.settled(),
                     progress.stems_done,
                     progress.stems,
-                    progress.bound_s,
                 );
             }
             if self.until.is_some_and(|until| Instant::now() >= until) {
