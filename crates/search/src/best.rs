@@ -1,6 +1,6 @@
 //! Branch and bound: stems by their bounds, in rounds whose results do not depend on who works.
 
-use crate::bound::{ROUNDING, recompute_only_adds};
+use crate::bound::{ROUNDING, recompute_only_adds, sharding_only_adds};
 use crate::evaluator::Evaluator;
 use crate::leaders::{Found, Leaders, NearMisses};
 use crate::space::Mode;
@@ -340,101 +340,162 @@ fn settle_node(evaluator: &mut Evaluator<'_>, node: &Node, result: &mut StemResu
             evaluator.set_grid(pipeline);
             let m = evaluator.micro_batches;
             for (schedule, virtual_pipeline) in space.schedules(evaluator.problem, pipeline, m) {
-                for &zero in &space.zeros {
-                    evaluator.plan.schedule = schedule;
-                    evaluator.plan.virtual_pipeline = virtual_pipeline;
-                    evaluator.plan.zero = zero;
-                    settle_options(evaluator, result);
-                }
+                evaluator.plan.schedule = schedule;
+                evaluator.plan.virtual_pipeline = virtual_pipeline;
+                settle_options(evaluator, result);
             }
         }
     }
 }
 
-/// Every cut and recompute mode of the evaluator's plan.
+/// Every ZeRO stage, cut and recompute mode of the evaluator's plan.
 fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
-    let (problem, space) = (evaluator.problem, evaluator.space);
-    let room = problem.memory_bytes;
+    let space = evaluator.space;
     let cuts = evaluator.cuts();
-    let modes_of = |longest| space.modes_for(longest).count() as u64;
-    if evaluator.weights_bound() * (1.0 - ROUNDING) > NEAR * room {
-        let longest = cuts.iter().map(|cut| longest(evaluator, cut.as_ref()));
-        result.counts.by_weights += longest.map(modes_of).sum::<u64>();
+    let only_adds = recompute_only_adds(&evaluator.plan, evaluator.micro_batches);
+    let sharding_adds = sharding_only_adds(&evaluator.plan);
+    let mut open: Vec<Zero> = Vec::new();
+    for &zero in &space.zeros {
+        evaluator.plan.zero = zero;
+        if evaluator.weights_bound() * (1.0 - ROUNDING) > NEAR * evaluator.problem.memory_bytes {
+            for cut in cuts.iter() {
+                let longest = longest(evaluator, cut.as_ref());
+                result.counts.by_weights += space.modes_for(longest).count() as u64;
+            }
+        } else {
+            open.push(zero);
+        }
+    }
+    if open.is_empty() {
         return;
     }
-    let nothing = evaluator.nothing();
-    let only_adds = recompute_only_adds(&evaluator.plan, evaluator.micro_batches);
     let (mut plain, mut laid) = (Vec::new(), Vec::new());
     for (number, cut) in cuts.iter().enumerate() {
-        let longest = longest(evaluator, cut.as_ref());
-        evaluator.lay(number, cut.as_ref(), plan::FullBlocks::None, &mut plain);
-        let mut open = [true; 2];
-        for whole in [false, true] {
-            let least = evaluator.least_memory(&plain, whole);
-            open[usize::from(whole)] = least * (1.0 - ROUNDING) <= NEAR * room;
-        }
-        let slow = open.contains(&true)
-            && only_adds
-            && hopeless(evaluator.step_s(&plain, nothing), &result.leaders);
-        for slot in space.modes_for(longest) {
-            let mode = space.modes[slot];
-            if !open[usize::from(mode.blocks != plan::FullBlocks::None)] {
-                result.counts.by_activations += 1;
-                continue;
-            }
-            if slow {
-                result.counts.by_schedule += 1;
-                continue;
-            }
-            if mode.blocks == plan::FullBlocks::None {
-                laid.clone_from(&plain);
+        let cut = (number, cut.as_ref());
+        evaluator.lay(cut.0, cut.1, plan::FullBlocks::None, &mut plain);
+        evaluator.plan.zero = Zero::None;
+        let slow = only_adds && hopeless(evaluator.unfinished_s(&plain), &result.leaders);
+        for &zero in &open {
+            evaluator.plan.zero = zero;
+            if slow && (zero != Zero::Weights || sharding_adds) {
+                let longest = longest(evaluator, cut.1);
+                result.counts.by_schedule += space.modes_for(longest).count() as u64;
             } else {
-                evaluator.lay(number, cut.as_ref(), mode.blocks, &mut laid);
-            }
-            let Some(peak_bytes) = evaluator.fits(&laid, slot, NEAR * room) else {
-                result.counts.too_large += 1;
-                continue;
-            };
-            if peak_bytes > room {
-                result.counts.too_large += 1;
-                miss(evaluator, (&laid, slot), (cut.as_ref(), mode), peak_bytes, result);
-                continue;
-            }
-            result.counts.evaluated += 1;
-            let step_s = evaluator.step_s(&laid, slot);
-            if step_s <= result.leaders.threshold_s() || result.evaluated.is_some() {
-                let plan = Plan {
-                    stage_blocks: cut.clone(),
-                    recompute: mode.recompute(evaluator.problem),
-                    ..evaluator.plan.clone()
-                };
-                let found = Found { step_s, plan, peak_bytes };
-                if let Some(evaluated) = &mut result.evaluated {
-                    evaluated.push(found.clone());
-                }
-                result.leaders.offer(found);
+                settle_cut(evaluator, cut, only_adds, (&plain, &mut laid), result);
             }
         }
     }
 }
 
-/// Notes a plan that does not fit if it would beat the best.
-fn miss(
+/// Every recompute mode of the evaluator's plan with `cut`, which lays the blocks as `plain`.
+fn settle_cut(
     evaluator: &mut Evaluator<'_>,
-    (ranks, slot): (&[u32], usize),
-    (cut, mode): (Option<&Vec<u64>>, Mode),
-    peak_bytes: f64,
+    (number, cut): (usize, Option<&Vec<u64>>),
+    only_adds: bool,
+    (plain, laid): (&[u32], &mut Vec<u32>),
     result: &mut StemResult,
 ) {
-    let best_s = result.leaders.list.first().map_or(f64::INFINITY, |found| found.step_s);
-    let step_s = evaluator.step_s(ranks, slot);
-    if step_s < best_s && result.near.wants(step_s, peak_bytes) {
+    let (space, room) = (evaluator.space, evaluator.problem.memory_bytes);
+    let longest = longest(evaluator, cut);
+    let mut open = [true; 2];
+    for whole in [false, true] {
+        let least = evaluator.least_memory(plain, whole);
+        open[usize::from(whole)] = least * (1.0 - ROUNDING) <= NEAR * room;
+    }
+    // No mode is faster.
+    let mut least_s = 0.0;
+    if open.contains(&true) && only_adds {
+        least_s = evaluator.step_s(plain, evaluator.nothing());
+    }
+    let slow = hopeless(least_s, &result.leaders);
+    let mut slower = Slower::default();
+    for slot in space.modes_for(longest) {
+        let mode = space.modes[slot];
+        if !open[usize::from(mode.blocks != plan::FullBlocks::None)] {
+            result.counts.by_activations += 1;
+            continue;
+        }
+        if slow || slower.holds(mode) {
+            result.counts.by_schedule += 1;
+            continue;
+        }
+        if mode.blocks == plan::FullBlocks::None {
+            laid.clear();
+            laid.extend_from_slice(plain);
+        } else {
+            evaluator.lay(number, cut, mode.blocks, laid);
+        }
+        let Some(peak_bytes) = evaluator.fits(laid, slot, NEAR * room) else {
+            result.counts.too_large += 1;
+            continue;
+        };
+        let fits = peak_bytes <= room;
+        if fits {
+            result.counts.evaluated += 1;
+        } else {
+            result.counts.too_large += 1;
+            if !result.near.wants(least_s * (1.0 - ROUNDING), peak_bytes) {
+                continue;
+            }
+        }
+        let step_s = evaluator.step_s(laid, slot);
+        if only_adds && hopeless(step_s, &result.leaders) {
+            slower.add(mode);
+        }
+        let wanted = if fits {
+            step_s <= result.leaders.threshold_s() || result.evaluated.is_some()
+        } else {
+            let best_s = result.leaders.list.first().map_or(f64::INFINITY, |found| found.step_s);
+            step_s < best_s && result.near.wants(step_s, peak_bytes)
+        };
+        if !wanted {
+            continue;
+        }
         let plan = Plan {
             stage_blocks: cut.cloned(),
             recompute: mode.recompute(evaluator.problem),
             ..evaluator.plan.clone()
         };
-        result.near.offer(NearMiss { step_s, plan, peak_bytes });
+        let found = Found { step_s, plan, peak_bytes };
+        if fits {
+            if let Some(evaluated) = &mut result.evaluated {
+                evaluated.push(found.clone());
+            }
+            result.leaders.offer(found);
+        } else {
+            result.near.offer(found);
+        }
+    }
+}
+
+/// Recompute modes of one cut that are too slow, and with them all that recompute the same and more
+/// ([`recompute_only_adds`]): more tags, or whole blocks more on each stage.
+struct Slower {
+    tags: Vec<u32>,
+    blocks: u64,
+}
+
+impl Default for Slower {
+    fn default() -> Self {
+        Self { tags: Vec::new(), blocks: u64::MAX }
+    }
+}
+
+impl Slower {
+    fn holds(&self, mode: Mode) -> bool {
+        match mode.blocks {
+            plan::FullBlocks::None => self.tags.iter().any(|tags| tags & !mode.tags == 0),
+            plan::FullBlocks::PerStage(n) => mode.tags == 0 && n >= self.blocks,
+            plan::FullBlocks::All => mode.tags == 0 && self.blocks < u64::MAX,
+        }
+    }
+
+    fn add(&mut self, mode: Mode) {
+        match mode.blocks {
+            plan::FullBlocks::None => self.tags.push(mode.tags),
+            plan::FullBlocks::PerStage(n) if mode.tags == 0 => self.blocks = self.blocks.min(n),
+            plan::FullBlocks::PerStage(_) | plan::FullBlocks::All => {}
+        }
     }
 }
 

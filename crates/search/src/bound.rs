@@ -79,3 +79,15 @@ pub(crate) fn recompute_only_adds(plan: &Plan, micro_batches: u64) -> bool {
     }
     !plain || micro_batches + 1 > plan.pipeline
 }
+
+/// Whether ZeRO-3's gathering and scattering never make a step of `plan` shorter, where
+/// [`recompute_only_adds`] holds.
+///
+/// Proof. By [`engine::run`] traffic added to a pass never shortens it: what of it hides still takes
+/// its share of cores. `GPipe`'s and 1F1B's bubbles grow with forward and backward passes, but for a
+/// rank's own in plain 1F1B, where `recompute_only_adds` asks for as many micro-batches as make up
+/// for it. Other schedules fill bubbles with weight gradients, whose scattering may shorten them.
+pub(crate) fn sharding_only_adds(plan: &Plan) -> bool {
+    use program::Schedule;
+    plan.pipeline == 1 || matches!(plan.schedule, Schedule::GPipe | Schedule::OneFOneB)
+}

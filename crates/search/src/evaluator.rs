@@ -488,6 +488,17 @@ impl<'p> Evaluator<'p> {
     /// Duration of a step of the plan with rank contents `ranks` and the recompute mode of `slot`:
     /// [`engine::estimate`]'s, to rounding. Seconds.
     pub(crate) fn step_s(&mut self, ranks: &[u32], slot: usize) -> f64 {
+        self.passes_s(ranks, slot, true)
+    }
+
+    /// Least duration of a step over the ZeRO stages that leave weights whole, nothing recomputed: its
+    /// passes and their waiting, which these stages share, without exchanges of gradients and
+    /// optimizer. Seconds.
+    pub(crate) fn unfinished_s(&mut self, ranks: &[u32]) -> f64 {
+        self.passes_s(ranks, self.nothing(), false)
+    }
+
+    fn passes_s(&mut self, ranks: &[u32], slot: usize, finished: bool) -> f64 {
         let Plan { schedule, overlap, zero, .. } = self.plan;
         let (p, m) = (ranks.len() as u64, self.micro_batches);
         let chunks = schedule.chunks(self.plan.virtual_pipeline);
@@ -506,11 +517,15 @@ impl<'p> Evaluator<'p> {
                 + rates.weight * counts.weight
                 + rates.pair * counts.pair
                 + send_s;
-            let at = self.finish(content, ties && (r == 0 || r as u64 + 1 == p));
-            let finished = &self.finished[zero as usize][at];
             let (last, first) = (rates.backward * passes, rates.forward * passes);
-            let (exposed_s, _) = finish_exchanges(&finished.exchanges, cores, last, first);
-            self.fixed.push(busy_s + exposed_s + finished.optimizer_s);
+            let mut once_s = 0.0;
+            if finished {
+                let at = self.finish(content, ties && (r == 0 || r as u64 + 1 == p));
+                let finished = &self.finished[zero as usize][at];
+                let (exposed_s, _) = finish_exchanges(&finished.exchanges, cores, last, first);
+                once_s = exposed_s + finished.optimizer_s;
+            }
+            self.fixed.push(busy_s + once_s);
             self.means.push(StageMeans {
                 forward: first,
                 backward_input: rates.backward_input * passes,
