@@ -9,8 +9,12 @@ use plan::{Plan, Zero};
 use program::Schedule;
 use std::ops::ControlFlow;
 
-/// Stems worked on between two looks at the leaders.
+/// Stems worked on between two looks at the leaders, at most.
 const ROUND: usize = 16;
+
+/// Stems of the first rounds, which find the best plans: fewer, as each of a round does without what
+/// the others find.
+const FIRST_ROUND: usize = 4;
 
 /// Memory, over what there is, up to which no plan is ruled out for its size: what would be faster
 /// with a little more room is part of the answer.
@@ -171,7 +175,10 @@ impl<'p> Search<'p> {
         let mut evaluator = Evaluator::new(problem, space);
         let mut counts = Counts::default();
         let mut stems: Vec<(f64, Stem)> = Vec::new();
-        for stem in &space.stems {
+        let planned = |stem: &&Stem| {
+            space.pipelines.iter().any(|&p| space.expert_grids(problem, stem, p) > 0)
+        };
+        for stem in space.stems.iter().filter(planned) {
             if evaluator.stem_memory(stem) * (1.0 - ROUNDING) > NEAR * problem.memory_bytes {
                 let plans = evaluator.plans_of_stem(stem);
                 counts.space += plans;
@@ -213,7 +220,8 @@ impl<'p> Search<'p> {
 
     /// The stems to work on now, empty when all is settled.
     pub fn round(&self) -> &[(f64, Stem)] {
-        let end = (self.next + ROUND).min(self.stems.len());
+        let size = (self.next / 2).clamp(FIRST_ROUND, ROUND);
+        let end = (self.next + size).min(self.stems.len());
         &self.stems[self.next..end]
     }
 
@@ -232,13 +240,23 @@ impl<'p> Search<'p> {
             result.counts.by_dense_work = plans;
             return result;
         }
-        if evaluator.has_better_twin(stem) {
+        let twins = evaluator.better_twins(stem);
+        if twins.len() == evaluator.placements(stem).len() {
             let plans = evaluator.plans_of_stem(stem);
             result.counts.space = plans;
             result.counts.by_twin = plans;
             return result;
         }
-        let nodes = self.space.nodes(self.problem, stem);
+        let mut nodes = self.space.nodes(self.problem, stem);
+        nodes.retain(|node| {
+            let twin = twins.contains(&node.placement());
+            if twin {
+                let plans = evaluator.plans_of(node);
+                result.counts.space += plans;
+                result.counts.by_twin += plans;
+            }
+            !twin
+        });
         let mut bounded: Vec<(f64, Node)> =
             nodes.into_iter().map(|node| (evaluator.node_bound_s(&node), node)).collect();
         bounded.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));

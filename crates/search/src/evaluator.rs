@@ -201,6 +201,9 @@ impl<'p> Evaluator<'p> {
         let mut least = f64::INFINITY;
         for &expert in &self.space.experts {
             for &expert_tensor in &self.space.expert_tensors {
+                if !self.problem.ranks.is_multiple_of(expert * expert_tensor) {
+                    continue;
+                }
                 let node = Node { expert, expert_tensor, ..stem.alone() };
                 let plan = Space::grid(self.problem, &node, 1);
                 let experts_s = Family::experts_s(self.problem, &self.kinds, &plan, &mut self.book);

@@ -118,6 +118,13 @@ pub struct Node {
     pub pipelines: Vec<u64>,
 }
 
+impl Node {
+    /// Where its pipelines lie: how many ranks as neighbours, or `(1, false)` far apart.
+    pub(crate) fn placement(&self) -> (u64, bool) {
+        if self.pipeline_innermost { (self.pipelines[0], true) } else { (1, false) }
+    }
+}
+
 /// What is recomputed, by number: tag sets first, then the first blocks of each stage, then all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mode {

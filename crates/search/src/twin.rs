@@ -15,19 +15,21 @@ use program::Schedule;
 const SAME: f64 = 1e-9;
 
 impl Evaluator<'_> {
-    /// Whether dividing context and micro-batch of `stem` by a common factor gives a stem of the space
-    /// whose plans are, each, no slower and no larger than their like under `stem`.
+    /// The placements of the pipeline (its ranks, and whether they are neighbours; ranks far apart are
+    /// one placement, `(1, false)`) in which dividing context and micro-batch of `stem` by a common
+    /// factor gives plans of the space that are, each, no slower and no larger than their like under
+    /// `stem`.
     ///
     /// Proof. Both lie on the same ranks: data times context, strides, micro-batches and pipelines are
     /// the same (pipelines legal for the larger context are for the smaller), and so are all exchanges
-    /// outside the passes. Step by step, under every expert grid, every kernel is found to take no less
-    /// and every exchange of another axis to be the same; context exchanges take no less in any
-    /// placement; no block's memory is smaller. By [`engine::run`] neither more compute nor more
+    /// outside the passes. Step by step, under every legal expert grid, every kernel is found to take
+    /// no less and every exchange of another axis to be the same; context exchanges take no less in
+    /// the placement; no block's memory is smaller. By [`engine::run`] neither more compute nor more
     /// traffic shortens a pass (see [`crate::bound::recompute_only_adds`]).
-    pub(crate) fn has_better_twin(&mut self, stem: &Stem) -> bool {
+    pub(crate) fn better_twins(&mut self, stem: &Stem) -> Vec<(u64, bool)> {
         let limits = &self.space.limits;
         if limits.data.is_some() {
-            return false;
+            return Vec::new();
         }
         let within = |list: &Option<Vec<u64>>, n| list.as_ref().is_none_or(|l| l.contains(&n));
         let (context, micro_batch) = (stem.context, stem.micro_batch);
@@ -35,53 +37,75 @@ impl Evaluator<'_> {
         factors.retain(|k| {
             within(&limits.context, context / k) && within(&limits.micro_batch, micro_batch / k)
         });
-        factors.into_iter().any(|k| {
+        let mut open = self.placements(stem);
+        let mut better = Vec::new();
+        for k in factors {
             let twin = Stem { context: context / k, micro_batch: micro_batch / k, ..*stem };
-            self.is_no_better(stem, &twin)
-        })
+            let won = self.no_slower_contexts(stem, &twin, &open);
+            if !won.is_empty() && self.is_no_better(stem, &twin) {
+                open.retain(|placement| !won.contains(placement));
+                better.extend(won);
+            }
+        }
+        better
     }
 
+    /// Placements of the pipeline in which plans of `stem` may lie.
+    pub(crate) fn placements(&self, stem: &Stem) -> Vec<(u64, bool)> {
+        let near = self.space.pipelines.iter().filter(|&&p| p > 1).map(|&p| (p, true));
+        let dense = stem.tensor * stem.context;
+        let fits = |(p, _): &(u64, bool)| self.problem.ranks.is_multiple_of(dense * p);
+        std::iter::once((1, false)).chain(near).filter(fits).collect()
+    }
+
+    /// Those of `placements` in which no context exchange of `own` takes less than `twin`'s.
+    fn no_slower_contexts(
+        &mut self,
+        own: &Stem,
+        twin: &Stem,
+        placements: &[(u64, bool)],
+    ) -> Vec<(u64, bool)> {
+        let mut list = Vec::new();
+        for &placement in placements {
+            let (own, twin) = (self.context_s(own, placement), self.context_s(twin, placement));
+            let alike = own.len() == twin.len() || twin.is_empty();
+            if alike && own.iter().zip(&twin).all(|(own, twin)| own >= twin) {
+                list.push(placement);
+            }
+        }
+        list
+    }
+
+    /// Whether outside context exchanges `own` takes no less than `twin` under every legal expert grid.
     fn is_no_better(&mut self, own: &Stem, twin: &Stem) -> bool {
         let (problem, space) = (self.problem, self.space);
-        let grids =
-            space.experts.iter().flat_map(|&e| space.expert_tensors.iter().map(move |&t| (e, t)));
-        for (expert, expert_tensor) in grids {
+        let nodes = space.nodes(problem, own);
+        let mut grids: Vec<(u64, u64)> =
+            nodes.iter().map(|node| (node.expert, node.expert_tensor)).collect();
+        grids.dedup();
+        grids.into_iter().all(|(expert, expert_tensor)| {
             let grid = |stem: &Stem| {
                 let node = Node { expert, expert_tensor, ..stem.alone() };
                 Space::grid(problem, &node, 1)
             };
             let (own, twin) = (grid(own), grid(twin));
-            let kinds = &self.kinds;
             let book = &mut self.book;
-            if !kinds.iter().all(|(block, _)| no_less(problem, book, block, &own, &twin)) {
-                return false;
-            }
-        }
-        let ranks = problem.ranks;
-        let placements: Vec<(u64, bool)> = std::iter::once((1, false))
-            .chain(space.pipelines.iter().map(|&p| (p, true)))
-            .filter(|(p, _)| ranks.is_multiple_of(own.tensor * own.context * p))
-            .collect();
-        let (own, twin) = (self.context_s(own, &placements), self.context_s(twin, &placements));
-        let alike = own.len() == twin.len() || twin.is_empty();
-        alike && own.iter().zip(&twin).all(|(own, twin)| own >= twin)
+            self.kinds.iter().all(|(block, _)| no_less(problem, book, block, &own, &twin))
+        })
     }
 
-    /// Every context exchange of every kind of block, in each of `placements` of the pipeline. Seconds.
-    fn context_s(&mut self, stem: &Stem, placements: &[(u64, bool)]) -> Vec<f64> {
+    /// Every context exchange of every kind of block, with the pipeline placed so. Seconds.
+    fn context_s(&mut self, stem: &Stem, (pipeline, innermost): (u64, bool)) -> Vec<f64> {
         let problem = self.problem;
-        let placements = placements.iter().map(|&(p, innermost)| {
-            Space::grid(problem, &Node { pipeline_innermost: innermost, ..stem.alone() }, p)
-        });
+        let node = Node { pipeline_innermost: innermost, ..stem.alone() };
+        let plan = Space::grid(problem, &node, pipeline);
+        let groups = plan.groups();
+        let placed = Placed::new(&groups, None, problem.ranks, &problem.machine);
         let mut all = Vec::new();
-        for plan in placements {
-            let groups = plan.groups();
-            let placed = Placed::new(&groups, None, problem.ranks, &problem.machine);
-            for (block, _) in &self.kinds {
-                for e in context_exchanges(problem, &plan, block) {
-                    all.push(self.book.exchange(&placed, (e.axis, e.forward, e.forward_bytes)));
-                    all.push(self.book.exchange(&placed, (e.axis, e.backward, e.backward_bytes)));
-                }
+        for (block, _) in &self.kinds {
+            for e in context_exchanges(problem, &plan, block) {
+                all.push(self.book.exchange(&placed, (e.axis, e.forward, e.forward_bytes)));
+                all.push(self.book.exchange(&placed, (e.axis, e.backward, e.backward_bytes)));
             }
         }
         all
