@@ -15,6 +15,9 @@ const FEW_FLOWS: u64 = 1 << 18;
 /// Most messages run one by one.
 const MAX_MESSAGES: u64 = 1 << 28;
 
+/// Longest that the bytes may take over the slowest link. Seconds; 18 times less than what a time holds.
+const MAX_SECONDS: f64 = 1e6;
+
 /// What one collective costs on a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GraphCost {
@@ -50,7 +53,7 @@ pub fn on_graph(
     routing: Routing,
     bytes: f64,
 ) -> Result<GraphCost, Diagnostics> {
-    check(network, group)?;
+    check(network, group, bytes)?;
     if let Some(scheme) = scheme {
         return by_scheme(network, group, operation, scheme, routing, bytes)?.ok_or_else(|| {
             let word = SCHEMES.iter().find(|s| s.0 == scheme).map_or("?", |s| s.1);
@@ -87,7 +90,7 @@ fn too_large(problem: &Diagnostic) -> bool {
     ["collective::size", "fabric::size"].contains(&problem.code)
 }
 
-fn check(network: &Network, group: &Placed) -> Result<(), Diagnostics> {
+fn check(network: &Network, group: &Placed, bytes: f64) -> Result<(), Diagnostics> {
     let graph = network.graph();
     let mut problems = Diagnostics::default();
     if group.members.len() < 2 {
@@ -103,6 +106,15 @@ fn check(network: &Network, group: &Placed) -> Result<(), Diagnostics> {
                     .hint("give its rank to a spare chip, or make the group smaller"),
             );
         }
+    }
+    // Times are whole picoseconds, which end after 213 days.
+    let live = graph.capacities().iter().copied().filter(|rate| *rate > 0.0);
+    let slowest = live.fold(f64::INFINITY, f64::min);
+    if bytes / slowest > MAX_SECONDS {
+        let message = format!("{bytes} B at {slowest:e} B/s, the slowest link, take over 11 days");
+        problems.push(
+            Diagnostic::error("collective::time", message).hint("fewer bytes, or a faster link"),
+        );
     }
     problems.into_result(())
 }
@@ -328,7 +340,7 @@ pub fn unfolded(
     routing: Routing,
     bytes: f64,
 ) -> Result<(u64, u64), Diagnostics> {
-    check(network, group)?;
+    check(network, group, bytes)?;
     let patterns = steps(network, group, operation, scheme, bytes).ok_or_else(|| {
         Diagnostic::error("collective::scheme", "this scheme cannot run the operation")
     })?;
