@@ -2,6 +2,9 @@
 
 use diagnostic::{Diagnostic, nearest};
 
+/// Least share of a part that is left and not dead: slower, a step may outlast 64 bits of picoseconds.
+const SMALLEST_SHARE: f64 = 1e-3;
+
 /// One fault, present for the whole step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
@@ -126,9 +129,16 @@ impl Fault {
 fn split_rate(text: &str) -> Result<(&str, Option<f64>), Diagnostic> {
     let Some((what, rate)) = text.split_once('=') else { return Ok((text, None)) };
     let read = rate.parse::<f64>().ok().filter(|r| (0.0..=1.0).contains(r));
-    let Some(rate) = read else {
+    let Some(share) = read else {
         let message = format!("`{rate}` in `{text}` is not a share between 0 and 1");
         return Err(Diagnostic::error("flow::fault", message).hint("0.9 is nine tenths of normal"));
     };
-    Ok((what, Some(rate)))
+    // Times are whole picoseconds of 64 bits: what is left of a part must end within them.
+    if share > 0.0 && share < SMALLEST_SHARE {
+        let message = format!("`{rate}` in `{text}` leaves less than {SMALLEST_SHARE} of the part");
+        return Err(
+            Diagnostic::error("flow::fault", message).hint("a dead part is named without `=`")
+        );
+    }
+    Ok((what, Some(share)))
 }
