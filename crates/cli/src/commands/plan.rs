@@ -314,14 +314,15 @@ fn scored(
     let (tokens, ranks) = (problem.batch_tokens(), problem.ranks as f64);
     let value = |step_s: f64| match args.objective {
         Objective::Tokens | Objective::WorstCase => tokens / step_s,
-        Objective::Cost => ranks * rate * step_s / 3600.0 / tokens,
+        // A price of a single token has no digit before the seventh decimal.
+        Objective::Cost => ranks * rate * step_s / 3600.0 / tokens * 1e6,
         Objective::Energy => ranks * rate * step_s / tokens,
         Objective::Chips => scenario.recipe.tokens.value / tokens * step_s / 86_400.0,
     };
     let value = step_s.map(value);
     let (unit, score) = match args.objective {
         Objective::Tokens | Objective::WorstCase => ("token/s", value.map(|v| -v)),
-        Objective::Cost => ("USD/token", value),
+        Objective::Cost => ("USD/Mtoken", value),
         Objective::Energy => ("J/token", value),
         Objective::Chips => {
             let deadline = args.deadline.unwrap_or(0.0);
