@@ -148,7 +148,7 @@ impl Mode {
 /// abilities and come from [`Problem::base`]. Of its overlaps, those of experts may be used or not, as
 /// cores set aside for them may cost more than they hide; the others only help and are always used.
 /// Stage cuts are the even one, those that count the first stage's embedding as 0 to 3 blocks and the
-/// last stage's head as 0 to 3, and the one whose slowest stage is fastest ([`Balanced`]).
+/// last stage's head as 0 to 3, and the one whose slowest stage is fastest (`Balanced`).
 /// Whole-block recomputation (so many of each stage, or all) is not mixed with tags.
 #[derive(Clone, Debug)]
 pub struct Space {
