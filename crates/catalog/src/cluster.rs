@@ -104,11 +104,6 @@ fn read_level(item: Item<'_>) -> Option<Level> {
     let oversubscription = table.take_figure("oversubscription", Unit::Ratio, &OVERSUBSCRIPTION);
     let in_network_reduction = table.take_bool("in_network_reduction");
     let reduction_channels = read_channels(&mut table);
-    let strided = if table.has("strided") {
-        Some(table.take_figure("strided", Unit::BytePerSecond, &POSITIVE)?)
-    } else {
-        None
-    };
     let cabling = read_cabling(&mut table);
     table.finish();
     Some(Level {
@@ -121,7 +116,6 @@ fn read_level(item: Item<'_>) -> Option<Level> {
         oversubscription: oversubscription?,
         in_network_reduction: in_network_reduction?,
         reduction_channels: reduction_channels?,
-        strided,
         cabling: cabling?,
     })
 }

@@ -86,13 +86,11 @@ impl Cluster {
     pub fn figures(&self) -> Vec<(String, &Figure)> {
         let mut all = self.chip.figures();
         for level in &self.levels {
-            let Level { name, bandwidth, utilisation, latency, oversubscription, strided, .. } =
-                level;
+            let Level { name, bandwidth, utilisation, latency, oversubscription, .. } = level;
             all.push((format!("level.{name}.bandwidth"), bandwidth));
             all.push((format!("level.{name}.utilisation"), utilisation));
             all.push((format!("level.{name}.latency"), latency));
             all.push((format!("level.{name}.oversubscription"), oversubscription));
-            all.extend(strided.iter().map(|f| (format!("level.{name}.strided"), f)));
         }
         all.extend(self.overhead_power.iter().map(|f| ("cluster.overhead_power".to_owned(), f)));
         all
@@ -102,13 +100,11 @@ impl Cluster {
     pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
         let mut all = self.chip.figures_mut();
         for level in &mut self.levels {
-            let Level { name, bandwidth, utilisation, latency, oversubscription, strided, .. } =
-                level;
+            let Level { name, bandwidth, utilisation, latency, oversubscription, .. } = level;
             all.push((format!("level.{name}.bandwidth"), bandwidth));
             all.push((format!("level.{name}.utilisation"), utilisation));
             all.push((format!("level.{name}.latency"), latency));
             all.push((format!("level.{name}.oversubscription"), oversubscription));
-            all.extend(strided.iter_mut().map(|f| (format!("level.{name}.strided"), f)));
         }
         let overhead = self.overhead_power.iter_mut();
         all.extend(overhead.map(|f| ("cluster.overhead_power".to_owned(), f)));

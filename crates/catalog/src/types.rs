@@ -123,10 +123,6 @@ pub struct Level {
     /// Channels the library's in-switch reduction runs on inside one instance, and where the group
     /// goes on beyond it; 0 if not known (NCCL's NVLS channels).
     pub reduction_channels: [u64; 2],
-    /// Rate of one instance of the level below into this one, all its chips together, while groups
-    /// with several but not all of its chips, which are no neighbours, gather or reduce at once; where
-    /// it is known to be below the chips' own. Bytes/s.
-    pub strided: Option<Figure>,
     /// How it is cabled, for the graph.
     pub cabling: Cabling,
 }

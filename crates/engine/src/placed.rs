@@ -38,47 +38,23 @@ impl<'a> Placed<'a> {
         self.groups.iter().find(|g| g.axis == axis)
     }
 
+    /// Where the axis's group lies, and the share of its bytes that is sent at each level.
+    fn laid(&self, axis: Axis) -> Option<(Span, [f64; MAX_LEVELS])> {
+        let group = self.group(axis)?;
+        let span = self.fabric.span(group.stride, group.size);
+        let copies = self.copies(axis, &span);
+        Some((span, copies))
+    }
+
     /// Seconds of one collective; 0 in a group of one or for no bytes.
     pub fn seconds(&self, axis: Axis, operation: Collective, bytes: f64) -> f64 {
         if bytes == 0.0 {
             return 0.0;
         }
-        let Some(group) = self.group(axis) else { return 0.0 };
-        let span = self.fabric.span(group.stride, group.size);
-        let copies = self.copies(axis, &span);
+        let Some((span, copies)) = self.laid(axis) else { return 0.0 };
         self.measured(&span, operation, bytes, &copies)
             .or_else(|| self.computed(&span, operation, bytes, &copies))
-            .map_or(0.0, |seconds| seconds.max(self.strided(group, &span, operation, bytes)))
-    }
-
-    /// Time at the rate of a whole instance where that is known to bound it: each of the groups that
-    /// share an instance sends passes·(n-1)/n·B out of it, all at once. 0 for a group that has one chip
-    /// or all chips of an instance, or neighbours only.
-    fn strided(&self, group: &Group, span: &Span, operation: Collective, bytes: f64) -> f64 {
-        let passes = match operation {
-            Collective::AllReduce => 2.0,
-            Collective::AllGather | Collective::ReduceScatter => 1.0,
-            Collective::AllToAll | Collective::SendRecv => return 0.0,
-        };
-        let n = span.size() as f64;
-        let mut inside = 1;
-        let mut longest = 0.0_f64;
-        let levels = self.machine.cluster.levels.iter().zip(self.fabric.channels());
-        let mut held = 1;
-        for ((level, channel), fan) in levels.zip(span.fan) {
-            if let Some(rate) = &level.strided
-                && fan > 1
-                && group.stride > 1
-                && inside > 1
-                && inside < held
-            {
-                let groups = held as f64 / inside as f64;
-                longest = longest.max(passes * (n - 1.0) / n * bytes * groups / rate.value);
-            }
-            inside *= fan;
-            held = channel.ranks;
-        }
-        longest
+            .unwrap_or(0.0)
     }
 
     /// Time by the formulas of the algorithms the chip's library has: NCCL gathers and scatters by
@@ -110,9 +86,7 @@ impl<'a> Placed<'a> {
         bytes: f64,
     ) -> [f64; MAX_LEVELS] {
         let none = [0.0; MAX_LEVELS];
-        let Some(group) = self.group(axis) else { return none };
-        let span = self.fabric.span(group.stride, group.size);
-        let copies = self.copies(axis, &span);
+        let Some((span, copies)) = self.laid(axis) else { return none };
         let cost = collective::cost(&self.fabric, &span, operation, bytes, &copies);
         let levels = cost.and_then(|c| {
             collective::traffic(&self.fabric, &span, operation, c.algorithm, bytes, &copies)

@@ -1,36 +1,12 @@
 //! What exchanges and products take beyond their algorithm's own bytes and FLOPs.
 
-use engine::{Machine, Placed, operator_costs};
-use model::{Axis, Class, Collective, Operator, Role, Work};
-use program::Group;
+use engine::{Machine, operator_costs};
+use model::{Class, Operator, Role, Work};
 
 fn machine() -> Machine {
     let cluster = catalog::cluster("vtrain-a100").expect("in the catalog");
     let precision = catalog::recipe("deepseek-v3").expect("in the catalog").precision;
     Machine::new(cluster, precision).expect("in the catalog")
-}
-
-/// Seconds of an all-reduce of 10 GB over `size` of 64 ranks, `stride` apart.
-fn all_reduce(machine: &Machine, size: u64, stride: u64) -> f64 {
-    let groups = [Group { axis: Axis::Data, size, stride }];
-    Placed::new(&groups, None, 64, machine).seconds(Axis::Data, Collective::AllReduce, 10e9)
-}
-
-#[test]
-fn groups_strided_over_nodes_share_the_nodes_measured_rate() {
-    let slow = machine();
-    let rate = slow.cluster.levels[1].strided.as_ref().unwrap().value;
-    let mut plain = slow.clone();
-    plain.cluster.levels[1].strided = None;
-    // Two of a node's eight chips: four groups leave it at once, each with 2·15/16 of its bytes.
-    let expected = 2.0 * 15.0 / 16.0 * 10e9 * 4.0 / rate;
-    assert!((all_reduce(&slow, 16, 4) / expected - 1.0).abs() < 1e-9);
-    assert!(all_reduce(&plain, 16, 4) < 0.5 * expected);
-    // One chip of a node, all of them, or neighbours: as their algorithm says.
-    for (size, stride) in [(8, 8), (64, 1), (4, 1), (2, 4)] {
-        let [with, without] = [&slow, &plain].map(|m| all_reduce(m, size, stride));
-        assert_eq!(with.to_bits(), without.to_bits(), "{size} {stride}");
-    }
 }
 
 #[test]

@@ -341,10 +341,13 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, experts: Option<f64>)
     // Nor has the first gather of a pass, or the last scatter; it goes before the others of its stream.
     let shard_first = if overlap.parameter_gather { 1.0 / rules.shard_slices } else { 1.0 };
     let mut alone = vec![shard.part(shard_first), tensor.part(first)];
+    // What no partner hides of expert traffic comes last: a stream keeps its order, so before the compute
+    // it would wait for what runs beside that compute.
+    let mut shown = None;
     match experts.filter(|_| overlap.expert && expert.seconds > 0.0) {
         Some(share) => {
             piece.beside.push(expert.part(share));
-            alone.push(expert.part(1.0 - share));
+            shown = Some(expert.part(1.0 - share));
         }
         None => alone.push(expert),
     }
@@ -354,8 +357,7 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, experts: Option<f64>)
     }
     piece.beside.push(shard.part(1.0 - shard_first));
     piece.beside.retain(|c| c.seconds > 0.0);
-    let stretches =
-        alone.into_iter().map(|comm| Stretch { comm: Some(comm), ..Stretch::default() });
+    let exchange = |comm| Stretch { comm: Some(comm), ..Stretch::default() };
     let products = [Class::Projection, Class::FeedForward, Class::Head];
     let rest = (0..CLASSES)
         .filter(|&c| products.iter().all(|&p| p as usize != c))
@@ -374,7 +376,8 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, experts: Option<f64>)
             comm: None,
         },
     ];
-    piece.stretches = stretches.chain(compute).filter_map(worth_running).collect();
+    let stretches = alone.into_iter().map(exchange).chain(compute).chain(shown.map(exchange));
+    piece.stretches = stretches.filter_map(worth_running).collect();
     piece
 }
 
@@ -383,4 +386,51 @@ fn worth_running(stretch: Stretch) -> Option<Stretch> {
     let comm = stretch.comm.filter(|c| c.seconds > 0.0);
     let something = stretch.compute_s + stretch.experts_s > 0.0 || comm.is_some();
     something.then_some(Stretch { comm, ..stretch })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLASSES, Comm, piece};
+    use crate::exposure::Rules;
+    use crate::price::PassTime;
+    use model::Class;
+    use program::Overlap;
+
+    /// A stream keeps its order: what no partner hides of expert traffic, posted before the compute but
+    /// after tensor traffic, would wait there for what runs beside that compute.
+    #[test]
+    fn expert_traffic_that_shows_comes_after_the_compute() {
+        let overlap = Overlap {
+            gradient_reduce: false,
+            parameter_gather: false,
+            expert: true,
+            tensor: false,
+            context: false,
+            pipeline: false,
+        };
+        let rules = Rules {
+            overlap,
+            launch: kernel::Launch { graphs: true, host_s: 0.0 },
+            collective_s: 0.0,
+            tensor_slices: 2.0,
+            shard_slices: f64::INFINITY,
+            cores: 0.0,
+            reserved: 0.0,
+        };
+        let mut by_class = [0.0; CLASSES];
+        by_class[Class::Experts as usize] = 8.0;
+        let mut traffic = [Comm::default(); 4];
+        traffic[0].seconds = 1.0;
+        traffic[2].seconds = 10.0;
+        let pass = (PassTime { by_class, ..PassTime::default() }, traffic);
+        let pair = piece(&[&pass], &rules, Some(0.8));
+        let order: Vec<_> = pair
+            .stretches
+            .iter()
+            .map(|s| (s.comm.map(|c| (c.stream, c.seconds)), s.experts_s))
+            .collect();
+        let shown = 10.0 * (1.0 - 0.8);
+        assert_eq!(order, [(Some((0, 1.0)), 0.0), (None, 8.0), (Some((2, shown)), 0.0)]);
+        assert!((pair.beside[0].seconds - 8.0).abs() < 1e-12);
+    }
 }

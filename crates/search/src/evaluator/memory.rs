@@ -8,34 +8,32 @@ use plan::Plan;
 impl Evaluator<'_> {
     /// Peak memory of every rank, into `bytes`; returns the largest. Bytes.
     pub(crate) fn memory(&mut self, ranks: &[u32], slot: usize, bytes: &mut Vec<f64>) -> f64 {
-        let Plan { schedule, pipeline, virtual_pipeline, .. } = self.plan;
         let ties = ties_apart(self.problem, &self.plan);
         bytes.clear();
-        for (r, &content) in ranks.iter().enumerate() {
-            let mut holds = *self.weighed(slot, content);
-            if ties && r as u64 + 1 == pipeline {
-                holds.add_tied_copy(&self.plan, &self.problem.model);
-            }
-            let alive =
-                schedule.in_flight(pipeline, virtual_pipeline, self.micro_batches, r as u64);
-            bytes.push(holds.peak(&self.plan, &self.problem.recipe, alive).total());
+        for (rank, &content) in (0..).zip(ranks) {
+            let peak = self.peak(rank, content, slot, ties);
+            bytes.push(peak);
         }
         bytes.iter().copied().fold(0.0, f64::max)
     }
 
+    /// Peak memory of `rank`, with a copy of tied weights on the last where `ties`. Bytes.
+    fn peak(&mut self, rank: u64, content: u32, slot: usize, ties: bool) -> f64 {
+        let Plan { schedule, pipeline, virtual_pipeline, .. } = self.plan;
+        let mut holds = *self.weighed(slot, content);
+        if ties && rank + 1 == pipeline {
+            holds.add_tied_copy(&self.plan, &self.problem.model);
+        }
+        let alive = schedule.in_flight(pipeline, virtual_pipeline, self.micro_batches, rank);
+        holds.peak(&self.plan, &self.problem.recipe, alive).total()
+    }
+
     /// Whether every rank fits in `room`, and if so the largest peak. Bytes.
     pub(crate) fn fits(&mut self, ranks: &[u32], slot: usize, room: f64) -> Option<f64> {
-        let Plan { schedule, pipeline, virtual_pipeline, .. } = self.plan;
         let ties = ties_apart(self.problem, &self.plan);
         let mut most = 0.0_f64;
-        for (r, &content) in ranks.iter().enumerate() {
-            let mut holds = *self.weighed(slot, content);
-            if ties && r as u64 + 1 == pipeline {
-                holds.add_tied_copy(&self.plan, &self.problem.model);
-            }
-            let alive =
-                schedule.in_flight(pipeline, virtual_pipeline, self.micro_batches, r as u64);
-            most = most.max(holds.peak(&self.plan, &self.problem.recipe, alive).total());
+        for (rank, &content) in (0..).zip(ranks) {
+            most = most.max(self.peak(rank, content, slot, ties));
             if most > room {
                 return None;
             }
