@@ -154,6 +154,7 @@ impl Stack {
             ("stack.gather_bytes".to_owned(), &self.gather_bytes),
             ("stack.gather_member".to_owned(), &self.gather_member),
             ("stack.reserved_cores".to_owned(), &self.reserved_cores),
+            ("stack.expert_extras".to_owned(), &self.expert_extras),
             ("stack.step".to_owned(), &self.step),
         ];
         all.extend(self.fp8.iter().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
@@ -173,6 +174,7 @@ impl Stack {
             ("stack.gather_bytes".to_owned(), &mut self.gather_bytes),
             ("stack.gather_member".to_owned(), &mut self.gather_member),
             ("stack.reserved_cores".to_owned(), &mut self.reserved_cores),
+            ("stack.expert_extras".to_owned(), &mut self.expert_extras),
             ("stack.step".to_owned(), &mut self.step),
         ];
         all.extend(self.fp8.iter_mut().map(|(f, s)| (format!("stack.fp8.{f}"), s)));

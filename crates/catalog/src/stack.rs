@@ -40,6 +40,9 @@ pub struct Stack {
     /// Share of the cores set aside for communication while passes of two micro-batches overlap,
     /// whether it uses them or not; 0 where its kernels take cores only while they run. Ratio.
     pub reserved_cores: Figure,
+    /// Share of the traffic of clamping experts' activations and of adding their weighed biases that
+    /// runs in kernels of its own: 1 all, 0 where the kernels around take it in. Ratio.
+    pub expert_extras: Figure,
     /// Work of the host once an optimizer step during which the device waits. Seconds.
     pub step: Figure,
     /// Speed of its FP8 products over that of the calibration, by chip family; 1 where absent.
@@ -109,6 +112,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let gather_bytes = root.take_figure("gather_bytes", Unit::Byte, &NOT_NEGATIVE);
     let gather_member = root.take_figure("gather_member", Unit::Second, &NOT_NEGATIVE);
     let reserved_cores = root.take_figure("reserved_cores", Unit::Ratio, &NOT_NEGATIVE);
+    let expert_extras = root.take_figure("expert_extras", Unit::Ratio, &NOT_NEGATIVE);
     let step = root.take_figure("step", Unit::Second, &NOT_NEGATIVE);
     let mut by_family = |key: &str| {
         if root.has(key) { root.take_table(key).and_then(shares) } else { Some(BTreeMap::new()) }
@@ -128,6 +132,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         gather_bytes: gather_bytes?,
         gather_member: gather_member?,
         reserved_cores: reserved_cores?,
+        expert_extras: expert_extras?,
         step: step?,
         fp8: fp8?,
         fp8_weight: fp8_weight?,

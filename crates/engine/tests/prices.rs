@@ -42,3 +42,23 @@ fn products_inside_attention_have_no_accumulator() {
     assert!((inside[2].memory_s / expected - 1.0).abs() < 1e-9, "{:?}", inside[2]);
     assert!(linear[2].memory_s > inside[2].memory_s);
 }
+
+#[test]
+fn a_fused_expert_takes_in_its_bias() {
+    let operator = Operator {
+        name: model::EXPERT_EXTRAS[1],
+        class: Class::Experts,
+        role: Role::Sensitive,
+        work: Work::Memory { bytes: 1e9, backward_bytes: 2e9, flops: 0.0 },
+        launches: 34.0,
+        tag: None,
+    };
+    let costs = |stack: &str| {
+        let machine = machine().with_stack(catalog::stack(stack).unwrap());
+        operator_costs(&operator, (&[], false), &machine)
+    };
+    let [apart, fused] = ["megatron-core", "megatron-core-fused-experts"].map(costs);
+    assert!(apart[0].seconds > 0.0 && apart[1].seconds > apart[0].seconds);
+    assert!((apart[0].launches - 34.0).abs() < 1e-12);
+    assert!(fused.iter().all(|cost| cost.seconds == 0.0 && cost.launches == 0.0));
+}

@@ -75,7 +75,7 @@ fn built(name: &str, layers: usize, fields: &Fields) -> Result<Architecture, Str
         qk_norm: name.starts_with("qwen3"),
         sinks: false,
     };
-    let mlp = |width| Mlp { width, gated, bias: gpt };
+    let mlp = |width| Mlp { width, gated, bias: gpt, clamped: false };
     let moe = match fields.count("n_experts")? {
         Some(experts) if experts > 0 => Some(Ffn::Moe {
             expert: mlp(fields.needed("moe_ffn")?),

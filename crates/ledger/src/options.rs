@@ -1,6 +1,7 @@
 //! A row's mapping and options to a plan: one vocabulary a column.
 
 use crate::columns::{Fields, number_after};
+use crate::recipe::four_bit_entry;
 use crate::stack::{stops_early, unfused_attention};
 use model::{Class, Tag};
 use plan::{FullBlocks, Plan, Recompute, Zero};
@@ -182,7 +183,8 @@ fn overlap(fields: &Fields, zero: Zero, virtual_pipeline: u64) -> Overlap {
         tensor: (xla
             || nvidia && fields.text("n_experts").is_empty()
             || says(&["tp comm overlap", "asynctp", "async tp", "mc2", "coc"]))
-            && !says(&["tp_comm_overlap false"]),
+            && !says(&["tp_comm_overlap false"])
+            && !four_bit_entry(fields),
         context: nvidia,
         pipeline: virtual_pipeline > 1,
     }

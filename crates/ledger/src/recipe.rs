@@ -12,7 +12,7 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
     let text = fields.lower("precision");
     let sixteen = if text.contains("fp16") { Dtype::Fp16 } else { Dtype::Bf16 };
 
-    let narrow = if text.contains("nvfp4") || text.contains("mxfp4") {
+    let narrow = if text.contains("nvfp4") || text.contains("mxfp4") || four_bit_entry(fields) {
         Dtype::Fp4
     } else if text.contains("fp8") || text.contains("float8") {
         Dtype::Fp8
@@ -68,4 +68,14 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
 /// `grad_reduce_in_fp32 = False` (`set_*_common_configs` of `scripts/performance/configs`, 25.11 to 26.08).
 fn sixteen_bit_gradients(fields: &Fields) -> bool {
     fields.lower("source_title").contains("megatron-bridge")
+}
+
+/// Whether a row is one of NVIDIA's entries for Llama 3.1 405B in `MLPerf` Training v5.1, on its systems
+/// tyche, theia and hsg. The README of each (`NVIDIA/benchmarks/llama31_405b/implementations/` of
+/// `mlcommons/training_results_v5.1`) launches a configuration `config_GB*_cg_fp4.sh`, which reads
+/// `config_common_fp4.sh` and turns tensor-parallel overlap off.
+pub(crate) fn four_bit_entry(fields: &Fields) -> bool {
+    let system = fields.lower("source_loc");
+    fields.lower("source_title").contains("mlperf training v5.1 llama 3.1 405b")
+        && ["tyche_", "theia_", "hsg_"].iter().any(|name| system.starts_with(name))
 }

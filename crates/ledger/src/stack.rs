@@ -4,7 +4,7 @@ use crate::columns::Fields;
 
 /// Words of `other_opts`, `source_title` and `notes` and the stack they mean; the first that is found
 /// counts. What is not found runs the chip family's usual stack.
-const STACKS: [(&str, &str); 10] = [
+const STACKS: [(&str, &str); 11] = [
     ("zero-3 (deepspeed)", "deepspeed-zero3"),
     ("megatron-deepspeed", "megatron-deepspeed"),
     ("deepspeed", "megatron-deepspeed"),
@@ -15,6 +15,7 @@ const STACKS: [(&str, &str); 10] = [
     ("reducing activation recomputation", "megatron-2021"),
     ("efficient large-scale language model training", "megatron-2021"),
     ("deepseek-v3 technical", "hai-llm"),
+    ("cutedsl fused grouped mlp", "megatron-core-fused-experts"),
 ];
 
 /// The id of the row's stack, if its text names one.

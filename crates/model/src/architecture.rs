@@ -165,4 +165,6 @@ pub struct Mlp {
     pub gated: bool,
     /// Biases on the matrices.
     pub bias: bool,
+    /// Halves clamped before a gated quick GELU (GPT-OSS; a limit on `SwiGLU` is part of its kernels).
+    pub clamped: bool,
 }

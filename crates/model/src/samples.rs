@@ -45,7 +45,7 @@ fn multi_head(heads: u64, kv_heads: u64, bias: bool) -> Attention {
 }
 
 fn swiglu(width: u64) -> Mlp {
-    Mlp { width, gated: true, bias: false }
+    Mlp { width, gated: true, bias: false, clamped: false }
 }
 
 /// Llama-3.1-8B.
@@ -71,7 +71,7 @@ pub(crate) fn moe() -> Architecture {
 
 /// GPT-3 175B.
 pub(crate) fn gpt3() -> Architecture {
-    let mlp = Mlp { width: 49152, gated: false, bias: true };
+    let mlp = Mlp { width: 49152, gated: false, bias: true, clamped: false };
     let layer = Layer { attention: multi_head(96, 96, true), ffn: Ffn::Dense(mlp) };
     let mut arch = architecture("gpt2", 12288, 50257, vec![layer; 96]);
     arch.learned_positions = 2048;
@@ -121,7 +121,7 @@ pub(crate) fn v4_pro() -> Architecture {
             indexer: (ratio == 4).then_some(Indexer { heads: 64, head_dim: 128, topk: 1024 }),
         },
         ffn: Ffn::Moe {
-            expert: Mlp { width: 3072, gated: true, bias: false },
+            expert: Mlp { width: 3072, gated: true, bias: false, clamped: false },
             experts: 384,
             topk: 6,
             shared_width: 3072,

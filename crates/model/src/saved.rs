@@ -37,7 +37,7 @@ use crate::{Architecture, Attention, Ffn, Layer, Mlp, Residual, Saved, Shard, Ta
 ///         heads: 96, kv_heads: 96, head_dim: 128, window: None,
 ///         qkv_bias: true, out_bias: true, qk_norm: false, sinks: false,
 ///     },
-///     ffn: Ffn::Dense(Mlp { width: 49152, gated: false, bias: true }),
+///     ffn: Ffn::Dense(Mlp { width: 49152, gated: false, bias: true, clamped: false }),
 /// };
 /// let arch = Architecture {
 ///     name: "gpt3-175b".into(), model_type: "gpt2".into(), hidden: 12288, vocab: 50257,

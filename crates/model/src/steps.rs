@@ -20,6 +20,7 @@ pub(crate) mod rank;
 use crate::{Architecture, Class, Layer, Residual, Shard, Step};
 pub use attention::{products_apart, unfused_attention, unfused_saved};
 pub use ends::{boundary_bytes, embedding_steps, fused_loss, head_steps, mtp_steps};
+pub use ffn::EXPERT_EXTRAS;
 use rank::{Rank, Traffic};
 
 /// Bytes an element takes on the wire.
@@ -50,7 +51,7 @@ pub struct Wire {
 ///         heads: 32, kv_heads: 8, head_dim: 128, window: None,
 ///         qkv_bias: false, out_bias: false, qk_norm: false, sinks: false,
 ///     },
-///     ffn: Ffn::Dense(Mlp { width: 14336, gated: true, bias: false }),
+///     ffn: Ffn::Dense(Mlp { width: 14336, gated: true, bias: false, clamped: false }),
 /// };
 /// let arch = Architecture {
 ///     name: "llama-3.1-8b".into(), model_type: "llama".into(), hidden: 4096, vocab: 128_256,

@@ -98,6 +98,7 @@ fn stack(name: &str) -> Option<&'static str> {
         "launch" => "time to start an operation",
         "collective_launch" => "time to start an exchange between chips",
         "traffic" => "memory traffic of the software, over the least possible",
+        "expert_extras" => "share of experts' clamps and biases in kernels of their own",
         "reserved_cores" => "share of the chip set aside for communication",
         "step" => "housekeeping between two steps",
         "fp8" => "speed of FP8 products as training scales them, over the fastest",

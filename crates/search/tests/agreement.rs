@@ -53,7 +53,7 @@ fn attention(dice: &mut Dice) -> Attention {
 }
 
 fn model(dice: &mut Dice) -> Architecture {
-    let mlp = |width| Mlp { width, gated: true, bias: false };
+    let mlp = |width| Mlp { width, gated: true, bias: false, clamped: false };
     let attention = attention(dice);
     let dense = Layer { attention, ffn: Ffn::Dense(mlp(2048)) };
     let routed = Ffn::Moe {

@@ -32,7 +32,7 @@ pub(super) fn gpt2(name: &str, f: &mut Fields) -> Result<Architecture, Diagnosti
         sinks: false,
     };
     f.check()?;
-    let ffn = Ffn::Dense(Mlp { width, gated: false, bias: true });
+    let ffn = Ffn::Dense(Mlp { width, gated: false, bias: true, clamped: false });
     let layers = blocks(layers, attention, ffn, ffn, |_| false);
     Ok(Architecture {
         learned_positions: positions,
@@ -73,8 +73,12 @@ pub(super) fn nemotron(name: &str, f: &mut Fields) -> Result<Architecture, Diagn
     let attention = grouped(f, shell.hidden, KvHeads::OrHeads, true);
     let bias = f.flag_or("attention_bias", false);
     let attention = with(attention, |a| (a.qkv_bias, a.out_bias) = (bias, bias));
-    let mlp =
-        Mlp { width: f.dim("intermediate_size"), gated: false, bias: f.flag_or("mlp_bias", false) };
+    let mlp = Mlp {
+        width: f.dim("intermediate_size"),
+        gated: false,
+        bias: f.flag_or("mlp_bias", false),
+        clamped: false,
+    };
     let plain = uniform(name, f, shell, attention, mlp)?;
     Ok(Architecture { norm: Norm { bias: true, sandwich: false }, ..plain })
 }

@@ -159,7 +159,7 @@ impl Shell {
 
 /// A gated feed-forward without biases, as most families have it.
 const fn swiglu(width: u64) -> Mlp {
-    Mlp { width, gated: true, bias: false }
+    Mlp { width, gated: true, bias: false, clamped: false }
 }
 
 /// Grouped-query attention without biases, windows, norms or sinks, from the usual keys.

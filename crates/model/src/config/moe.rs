@@ -87,7 +87,8 @@ pub(super) fn gpt_oss(name: &str, f: &mut Fields) -> Result<Architecture, Diagno
     let window = f.dim("sliding_window");
     let windows = layer_windows(f, layers, window);
     // GptOssExperts and GptOssTopKRouter have biases whatever `attention_bias` says.
-    let expert = Mlp { bias: true, ..swiglu(f.dim("intermediate_size")) };
+    let expert =
+        Mlp { bias: true, clamped: f.has("swiglu_limit"), ..swiglu(f.dim("intermediate_size")) };
     let ffn = routed(f, expert, "num_local_experts", 0, true);
     f.check()?;
     let block = |window| Layer { attention: with(attention, |a| a.window = window), ffn };

@@ -174,8 +174,17 @@ fn sort_rows(rank: &mut Rank, name: &'static str, experts: f64, elements: f64) {
     }
 }
 
-/// The experts of this rank on `rows` rows; biases run in the epilogues. Frameworks launch a grouped
-/// product as one kernel an expert over several streams (Transformer Engine with cuBLAS).
+/// Operators of experts that a stack may run outside the kernels around them; see [`experts_work`].
+///
+/// The stack says whether it does ([`catalog` figure `expert_extras`](../catalog)); where its kernels
+/// take them in, they cost nothing.
+pub const EXPERT_EXTRAS: [&str; 2] = ["expert_clamp", "expert_bias"];
+
+/// The experts of this rank on `rows` rows. Frameworks launch a grouped product as one kernel an
+/// expert over several streams (Transformer Engine with cuBLAS). The first product's bias runs in its
+/// epilogue. The second's is weighed by the router's score of each row and added in FP32, kernel by
+/// kernel, and a clamp before the activation splits, clamps and joins both halves (Megatron-Core's
+/// `TEGroupedMLP._apply_bias` and `weighted_bias_quick_geglu_impl`): [`EXPERT_EXTRAS`].
 fn experts_work(rank: &mut Rank, expert: &Mlp, experts: f64, rows: f64) {
     let groups = experts / rank.shard.expert as f64;
     let width = expert.width as f64 / rank.shard.expert_tensor as f64;
@@ -184,7 +193,47 @@ fn experts_work(rank: &mut Rank, expert: &Mlp, experts: f64, rows: f64) {
     let work = Work::GroupedGemm { groups, rows, n: width * up_matrices(expert), k: hidden };
     let tag = Some(Tag::Moe);
     rank.operator(Operator { name: EXPERT.up, class, role, work, launches: groups, tag });
+    if expert.clamped {
+        clamp(rank, rows * width);
+    }
     activation(rank, &EXPERT, expert.gated, rows * width);
     let work = Work::GroupedGemm { groups, rows, n: hidden, k: width };
     rank.operator(Operator { name: EXPERT.down, class, role, work, launches: groups, tag });
+    if expert.bias {
+        weighed_bias(rank, groups, rows * hidden);
+    }
+}
+
+/// Two 16-bit halves of `elements` each: two clamps read and write one, the join both. Backward each
+/// clamp reads its input and gradient and writes one, and the split's gradients are joined.
+fn clamp(rank: &mut Rank, elements: f64) {
+    rank.memory(
+        EXPERT_EXTRAS[0],
+        Class::Experts,
+        Traffic {
+            forward: (2.0 * 2.0 + 4.0) * elements,
+            backward: (2.0 * 3.0 + 4.0) * elements,
+            flops: 3.0 * elements,
+            launches: 3.0,
+            tag: Some(EXPERT.act_tag),
+        },
+    );
+}
+
+/// Forward, in bytes an element: bias times score written (4), sum (2 + 4 read, 4 written), experts
+/// joined (4 + 4), cast (4 + 2). Backward: cast (2 + 4), its cast to 16 bits (4 + 2) and the experts
+/// joined (2 + 2); gradient times score and times bias (4 + 4 each) and their sums (4 each).
+fn weighed_bias(rank: &mut Rank, groups: f64, elements: f64) {
+    const BYTES: f64 = 2.0;
+    rank.memory(
+        EXPERT_EXTRAS[1],
+        Class::Experts,
+        Traffic {
+            forward: 28.0 / BYTES * elements,
+            backward: 40.0 / BYTES * elements,
+            flops: 2.0 * elements,
+            launches: 2.0 * groups + 2.0,
+            tag: Some(Tag::Moe),
+        },
+    );
 }

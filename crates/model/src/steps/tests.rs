@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::samples::{grouped_dense, moe, shard, v3, v4_pro};
-use crate::{Attention, Axis, Collective, Exchange, Operator, Role, Tag, Work};
+use crate::{Attention, Axis, Collective, Exchange, Ffn, Layer, Operator, Role, Tag, Work};
 
 const WIRE: Wire =
     Wire { activation_bytes: 2.0, gather_bytes: 2.0, dispatch_bytes: 1.0, combine_bytes: 2.0 };
@@ -360,4 +360,30 @@ fn softmax_is_fused_for_whole_blocks_of_four_heads() {
     assert_eq!(softmax(8, 1), (4.0, 1.0));
     assert_eq!(softmax(16, 1), (33.0, 5.0));
     assert_eq!(softmax(16, 2), (4.0, 1.0));
+}
+
+#[test]
+fn weighed_biases_and_clamps_are_work_of_their_own() {
+    let mut arch = moe();
+    let extras = |arch: &Architecture| {
+        let layer = arch.layers.last().unwrap();
+        let steps = layer_steps(arch, layer, &shard(1024), &WIRE);
+        let found = operators(&steps).filter(|o| super::EXPERT_EXTRAS.contains(&o.name));
+        found.map(|o| (o.name, o.work)).collect::<Vec<_>>()
+    };
+    assert_eq!(extras(&arch), []);
+    let Some(Layer { ffn: Ffn::Moe { expert, topk, .. }, .. }) = arch.layers.last_mut() else {
+        panic!("the sample is routed");
+    };
+    (expert.bias, expert.clamped) = (true, true);
+    let rows = 1024.0 * *topk as f64;
+    let (halves, outputs) = (rows * expert.width as f64, rows * arch.hidden as f64);
+    let [("expert_clamp", clamp), ("expert_bias", bias)] = extras(&arch)[..] else {
+        panic!("{:?}", extras(&arch));
+    };
+    // Bytes an element: 2 clamps of 4 and a join of 8; 12 and a join of 8 back.
+    let Work::Memory { bytes, backward_bytes, .. } = clamp else { panic!("{clamp:?}") };
+    assert_eq!((bytes / halves, backward_bytes / halves), (16.0, 20.0));
+    let Work::Memory { bytes, backward_bytes, .. } = bias else { panic!("{bias:?}") };
+    assert_eq!((bytes / outputs, backward_bytes / outputs), (28.0, 40.0));
 }
