@@ -19,10 +19,13 @@ pub(crate) fn recipe(fields: &Fields, model: &str, sequence: u64, batch: u64) ->
     } else {
         sixteen
     };
-    // Float8 tensor parallelism of torchtitan casts rows and gradients before they are gathered; with
-    // scales by row it does not.
-    let by_tensor = !text.contains("rowwise");
-    let narrow_gather = fields.lower("source_title").contains("torchtitan") && by_tensor;
+    // Transformer Engine gathers what it has quantised, in every narrow format
+    // (`gather_along_first_dim` of its `distributed.py`). So does Float8 tensor parallelism of
+    // torchtitan, but for scales by row.
+    let source = fields.lower("source_title");
+    let engine = ["megatron-bridge", "nemo", "mlperf", "megatron core"];
+    let narrow_gather = engine.iter().any(|word| source.contains(word))
+        || source.contains("torchtitan") && !text.contains("rowwise");
     let options = fields.lower("other_opts");
     let attention = if options.contains("fp8 attention") { Dtype::Fp8 } else { sixteen };
     let moments = if options.contains("bf16 adam moments") { Dtype::Bf16 } else { Dtype::Fp32 };
