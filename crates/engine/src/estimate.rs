@@ -222,6 +222,7 @@ fn rank_time(
     let chunks = class.chunks.len() as f64;
     let blocks: u64 = class.chunks.iter().flatten().map(|(_, times)| times).sum();
     rules.shard_slices = (blocks as f64 / chunks).max(1.0);
+    rules.shards = program.shards_hide();
     // One micro-batch through the mean of the rank's chunks.
     let mut mean = SegmentTime::default();
     for &(segment, times) in class.chunks.iter().flatten() {

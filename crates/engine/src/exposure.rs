@@ -56,6 +56,8 @@ impl Run {
 pub struct Rules {
     /// What the plan lets run beside compute.
     pub overlap: Overlap,
+    /// Whether traffic of sharded weights and gradients may run beside compute.
+    pub shards: bool,
     /// How kernels are launched.
     pub launch: kernel::Launch,
     /// Time of the host to start one collective. Seconds.
@@ -72,10 +74,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules of a plan with `tensor` tensor-parallel ranks on `machine`.
+    /// The rules of a plan with `tensor` tensor-parallel ranks on `machine`; weights are what is sharded.
     pub fn new(overlap: Overlap, graphs: bool, tensor: u64, machine: &Machine) -> Self {
         Self {
             overlap,
+            shards: overlap.parameter_gather,
             launch: kernel::Launch { graphs, host_s: machine.stack.launch.value },
             tensor_slices: tensor as f64,
             shard_slices: f64::INFINITY,
@@ -157,7 +160,7 @@ fn together(sum: &PassTime, rules: &Rules, experts: Option<f64>) -> Run {
         (CommAxis::Tensor, rules.overlap.tensor, sum.tensor_beside),
         (CommAxis::Context, rules.overlap.context, of(sum, &[Class::AttentionCore])),
         (CommAxis::Expert, rules.overlap.expert && paired, experts),
-        (CommAxis::Shard, rules.overlap.parameter_gather, sum.cost.seconds),
+        (CommAxis::Shard, rules.shards, sum.cost.seconds),
     ];
     // Hidden communication shares one stretch of compute: what one axis uses the next cannot. While
     // it lasts compute advances at 1 - cores, so that much of the stretch is used up.
@@ -231,6 +234,7 @@ mod tests {
         };
         Rules {
             overlap: none,
+            shards: true,
             launch: kernel::Launch { graphs: true, host_s: 0.0 },
             collective_s: 0.0,
             tensor_slices: 4.0,

@@ -136,7 +136,7 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
         .iter()
         .map(|s| {
             let mut time = segment_time(s, program, &operators, &exchanges);
-            shard_traffic(&s.gathered, &placed, &mut time);
+            shard_traffic(&s.gathered, program.scatter_run(), &placed, &mut time);
             host_copies(s.offloaded_bytes, machine, &mut time);
             time
         })
@@ -386,10 +386,11 @@ impl BlockPrice {
 
 /// Sharded weights are gathered before each pass, their gradients scattered after (ZeRO-3: three
 /// times the weights per micro-batch, arXiv 1910.02054): the traffic of one block, added to `time`.
+/// Of sharded gradients (ZeRO-2) the scatters alone, one for every `run` micro-batches.
 /// A block moves at once, or matrix by matrix where the stack's host works through lists of every
 /// member's part; hooks of single matrices gather once more for recomputation, which a block gathered
 /// at once shares with its backward pass.
-pub fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut SegmentTime) {
+pub fn shard_traffic(gathered: &Gathered, run: u64, placed: &Placed<'_>, time: &mut SegmentTime) {
     let member_s = placed.machine.stack.gather_member.value;
     let calls = if member_s > 0.0 { gathered.matrices.max(1.0) } else { 1.0 };
     let one = |axis, operation, bytes: f64| {
@@ -400,7 +401,7 @@ pub fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut Segmen
     let both = |operation, dense, expert| {
         one(Axis::Data, operation, dense) + one(Axis::ExpertData, operation, expert)
     };
-    if gathered.dense_bytes + gathered.expert_bytes == 0.0 {
+    if *gathered == Gathered::default() {
         return;
     }
     let gather = both(Collective::AllGather, gathered.dense_bytes, gathered.expert_bytes);
@@ -411,7 +412,7 @@ pub fn shard_traffic(gathered: &Gathered, placed: &Placed<'_>, time: &mut Segmen
     );
     time.forward.exchange(CommAxis::Shard, gather);
     time.backward_input.exchange(CommAxis::Shard, gather);
-    time.backward_input.exchange(CommAxis::Shard, scatter);
+    time.backward_input.exchange(CommAxis::Shard, scatter / run as f64);
     if member_s > 0.0 && time.recompute.cost.seconds > 0.0 {
         time.recompute.exchange(CommAxis::Shard, gather);
     }

@@ -247,20 +247,25 @@ fn implemented(plan: &Plan, model: &Architecture, step: Step, shard: &Shard) -> 
     steps.map(Step::Compute).collect()
 }
 
-/// What sharded weights (ZeRO-3) make a rank gather for `block` and scatter after it.
+/// What sharding makes a rank gather for `block` (weights, ZeRO-3) and scatter after it (gradients of
+/// what is trained, ZeRO-2 and 3), for every micro-batch or run of them: who keeps a shard of the
+/// gradients has nowhere to add up whole ones for longer (arXiv 1910.02054, section 5.2; `DeepSpeed`
+/// reduces at every micro-batch from stage 2 on).
 pub fn gathered(plan: &Plan, model: &Architecture, recipe: &Recipe, block: &Block) -> Gathered {
-    if plan.zero != Zero::Weights {
+    if plan.zero < Zero::Gradients {
         return Gathered::default();
     }
     let weights = block_weights(model, block);
-    let held = Held::of(plan, &weights);
+    let matrices = weights.iter().filter(|w| w.matrix.is_some()).count() as f64;
+    let held = if plan.zero == Zero::Weights { Held::of(plan, &weights) } else { Held::default() };
+    let trained = Held::of(plan, &trained(plan, weights));
     let p = &recipe.precision;
     Gathered {
-        matrices: weights.iter().filter(|w| w.matrix.is_some()).count() as f64,
+        matrices,
         dense_bytes: held.dense * p.weights.bytes(),
         expert_bytes: held.expert * p.weights.bytes(),
-        dense_gradient_bytes: held.dense * p.gradient_wire.bytes(),
-        expert_gradient_bytes: held.expert * p.gradient_wire.bytes(),
+        dense_gradient_bytes: trained.dense * p.gradient_wire.bytes(),
+        expert_gradient_bytes: trained.expert * p.gradient_wire.bytes(),
     }
 }
 
@@ -458,11 +463,14 @@ fn data_exchanges(
         Zero::None => {
             vec![(reduce, exchange("gradient_reduce", Collective::AllReduce, gradient_bytes))]
         }
-        Zero::Optimizer | Zero::Gradients => vec![
+        Zero::Optimizer => vec![
             (reduce, exchange("gradient_reduce", Collective::ReduceScatter, gradient_bytes)),
             (gather, exchange("parameter_gather", Collective::AllGather, weight_bytes)),
         ],
-        // Gathered and scattered at every pass instead.
+        // Gradients are scattered in every micro-batch instead, and weights gathered at every pass.
+        Zero::Gradients => {
+            vec![(gather, exchange("parameter_gather", Collective::AllGather, weight_bytes))]
+        }
         Zero::Weights => Vec::new(),
     }
 }

@@ -12,7 +12,8 @@ use program::Schedule;
 ///
 /// Weights, gradients and optimizer state are exact for the formats the recipe names; activations
 /// are the tensors kept for the backward pass of every micro-batch in flight; buffers are the
-/// working set of one block in recomputation or of the loss, and gathered weights.
+/// working set of one block in recomputation or of the loss, gathered weights, and where gradients are
+/// sharded the whole ones of the block, or of the chunk, that is about to be scattered.
 ///
 /// Not counted: the allocator's fragmentation, the runtime's own context and the libraries'
 /// workspaces (a GB or two per process, not published per stack).
@@ -210,6 +211,8 @@ pub struct RankHolds {
     pub trained: Held,
     /// Weights of the largest block.
     pub largest: Held,
+    /// Largest number of weights of one block that a step changes.
+    pub largest_trained: f64,
     /// Bytes kept for one micro-batch by all chunks.
     pub kept: f64,
     /// Largest working set of a block. Bytes.
@@ -225,6 +228,7 @@ impl RankHolds {
         if block.held.over(1, 1) > self.largest.over(1, 1) {
             self.largest = block.held;
         }
+        self.largest_trained = self.largest_trained.max(block.trained.over(1, 1));
         self.kept += kept * times;
         self.working = self.working.max(working);
     }
@@ -254,15 +258,24 @@ impl RankHolds {
             Zero::Weights => (0.0, 2.0 * self.largest.over(1, 1) * precision.weights.bytes()),
             _ => (whole * precision.weights.bytes(), 0.0),
         };
-        let gradients = if plan.zero >= Zero::Gradients { sharded } else { changed };
-        let optimizer = if plan.zero >= Zero::Optimizer { sharded } else { changed };
         let chunks = plan.schedule.chunks(plan.virtual_pipeline) as f64;
+        let (gradients, reduced) = match plan.zero {
+            Zero::None | Zero::Optimizer => (changed, 0.0),
+            // A chunk's run of micro-batches is added up before it is scattered.
+            Zero::Gradients
+                if plan.schedule.backward_run(plan.pipeline, plan.virtual_pipeline) > 1 =>
+            {
+                (sharded, changed / chunks * precision.gradients.bytes())
+            }
+            _ => (sharded, self.largest_trained * precision.gradient_wire.bytes()),
+        };
+        let optimizer = if plan.zero >= Zero::Optimizer { sharded } else { changed };
         StageMemory {
             weights,
             gradients: gradients * precision.gradients.bytes(),
             optimizer: optimizer * state,
             activations: self.kept / chunks * in_flight as f64,
-            buffers: self.working + gathered,
+            buffers: self.working + gathered + reduced,
         }
     }
 }
@@ -286,9 +299,7 @@ pub fn memory(
     if shape.ties_apart && rank + 1 == plan.pipeline {
         holds.add_tied_copy(plan, model);
     }
-    let in_flight =
-        plan.schedule.in_flight(plan.pipeline, plan.virtual_pipeline, shape.micro_batches, rank);
-    holds.peak(plan, recipe, in_flight)
+    holds.peak(plan, recipe, plan.held(shape.micro_batches, rank))
 }
 
 fn two_largest(sizes: impl Iterator<Item = f64>) -> f64 {

@@ -213,3 +213,37 @@ fn dual_pipe_sums_the_gradients_of_both_copies() {
     // Ranks at the same distance from both ends hold the same.
     assert!((0..16).all(|r| bytes[r] == bytes[15 - r]), "{bytes:?}");
 }
+
+#[test]
+fn sharded_gradients_leave_with_every_run_of_micro_batches() {
+    let (model, recipe) = (model("llama-3.1-405b"), recipe("llama-3.1-405b"));
+    let base = Plan {
+        tensor: 8,
+        sequence_parallel: true,
+        data: 16,
+        expert: 1,
+        expert_data: 128,
+        schedule: Schedule::OneFOneB,
+        zero: Zero::Gradients,
+        ..plan()
+    };
+    let program = |plan: &Plan| {
+        let shape = Shape::new(plan, &model, 16 * 64, 4096).unwrap();
+        lower(plan, &model, &recipe, &Layout::new(plan, &model), &shape)
+    };
+    let once = |program: &program::Program| -> Vec<&str> {
+        program.classes[0].finish.exchanges.iter().map(|(_, e)| e.name).collect()
+    };
+    let plain = program(&base);
+    assert_eq!(once(&plain), ["parameter_gather"]);
+    assert_eq!(plain.scatter_run(), 1);
+    let block = &plain.segments[1].gathered;
+    // A block's weights in FP32 over eight tensor ranks; none are gathered.
+    assert!((block.dense_gradient_bytes / (3.188e9 * 4.0 / 8.0) - 1.0).abs() < 1e-3, "{block:?}");
+    assert_eq!(block.dense_bytes, 0.0);
+    let interleaved = Plan { virtual_pipeline: 2, ..base.clone() };
+    assert_eq!(program(&interleaved).scatter_run(), base.pipeline);
+    let first = program(&Plan { zero: Zero::Optimizer, ..base });
+    assert_eq!(once(&first), ["gradient_reduce", "parameter_gather"]);
+    assert_eq!(first.segments[1].gathered, program::Gathered::default());
+}

@@ -82,7 +82,8 @@ pub enum StepRef {
     },
 }
 
-/// Weights of one segment that are sharded over the data group and gathered for use (ZeRO-3).
+/// What of one segment moves over the data group in every micro-batch: sharded weights, gathered for
+/// use (ZeRO-3), and gradients scattered as they are made (ZeRO-2 and 3; see [`Program::scatter_run`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Gathered {
     /// Bytes of the whole dense weights on this rank after tensor sharding.
@@ -243,6 +244,30 @@ impl Program {
             size: 1,
             stride: 1,
         })
+    }
+
+    /// Whether 1F1B runs a forward beside a backward pass: there is expert traffic, and it may hide.
+    pub fn pairs(&self) -> bool {
+        let experts = [Axis::Expert, Axis::ExpertTensor];
+        self.overlap.expert && self.exchanges.iter().any(|e| experts.contains(&e.axis))
+    }
+
+    /// Whether weights are gathered for use (ZeRO-3).
+    fn gathers(&self) -> bool {
+        self.segments.iter().any(|s| s.gathered.dense_bytes + s.gathered.expert_bytes > 0.0)
+    }
+
+    /// Whether the traffic of what is sharded may run beside the passes: by the switch of gathering
+    /// where weights are gathered (ZeRO-3), else by that of reducing gradients (ZeRO-2).
+    pub fn shards_hide(&self) -> bool {
+        if self.gathers() { self.overlap.parameter_gather } else { self.overlap.gradient_reduce }
+    }
+
+    /// Micro-batches whose gradients are added up before they are scattered: one where weights are
+    /// gathered for each pass, else the schedule's [`Schedule::backward_run`].
+    pub fn scatter_run(&self) -> u64 {
+        let run = self.schedule.backward_run(self.classes.len() as u64, self.chunks);
+        if self.gathers() { 1 } else { run }
     }
 
     /// Checks what every engine relies on: indices exist, classes partition the ranks, groups fit.

@@ -136,6 +136,46 @@ impl Schedule {
         }
     }
 
+    /// [`Schedule::in_flight`], and one more where plain or interleaved 1F1B runs a forward beside a
+    /// backward pass (`batch_overlap`): they are of two micro-batches, and both are held. Megatron-Core
+    /// lengthens the warm-up by one for it (`overlap_moe_expert_parallel_comm`).
+    ///
+    /// ```
+    /// use program::Schedule;
+    /// // Without a pipeline two micro-batches are held, not one.
+    /// assert_eq!(Schedule::OneFOneB.held(true, 1, 1, 32, 0), 2);
+    /// assert_eq!(Schedule::OneFOneB.held(false, 1, 1, 32, 0), 1);
+    /// assert_eq!(Schedule::DualPipe.held(true, 16, 1, 120, 3), 17);
+    /// ```
+    pub fn held(
+        self,
+        batch_overlap: bool,
+        ranks: u64,
+        virtual_stages: u64,
+        micro_batches: u64,
+        rank: u64,
+    ) -> u64 {
+        let alone = self.in_flight(ranks, virtual_stages, micro_batches, rank);
+        let pair = u64::from(batch_overlap && self == Self::OneFOneB);
+        (alone + pair).min(alone.max(micro_batches * virtual_stages))
+    }
+
+    /// Micro-batches that a chunk runs backward before the rank turns to another chunk, at least: what
+    /// shards gradients and keeps weights whole adds up so many before it scatters them.
+    ///
+    /// Interleaved 1F1B takes each chunk through p micro-batches (arXiv 2104.04473, figure 4); plain 1F1B
+    /// has one chunk, whose run would end with the step and its gradients be whole until then; schedules
+    /// in a V change chunks all the time. Not valid for `GPipe`, whose runs are longer.
+    ///
+    /// ```
+    /// use program::Schedule;
+    /// assert_eq!(Schedule::OneFOneB.backward_run(16, 4), 16);
+    /// assert_eq!(Schedule::OneFOneB.backward_run(16, 1), 1);
+    /// ```
+    pub fn backward_run(self, ranks: u64, virtual_stages: u64) -> u64 {
+        if self == Self::OneFOneB && virtual_stages > 1 { ranks } else { 1 }
+    }
+
     /// How often `rank` runs each kind of pass, over all its chunks.
     ///
     /// The overlapped schedules follow the eight phases of `DualPipe`'s published code; in the

@@ -86,10 +86,8 @@ fn held_activations_stay_in_the_published_bound() {
         for (p, v, m) in sizes(schedule) {
             for overlap in [false, true] {
                 let table = Timetable::new(schedule, p, v, m, overlap);
-                // While a pair runs both of its micro-batches are held.
-                let pair = u64::from(overlap && schedule == Schedule::OneFOneB);
                 for rank in 0..p {
-                    let bound = schedule.in_flight(p, v, m, rank) + pair;
+                    let bound = schedule.held(overlap, p, v, m, rank);
                     let held = table.most_held(rank as usize);
                     assert!(
                         held <= bound,

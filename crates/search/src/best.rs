@@ -395,7 +395,7 @@ fn settle_options(evaluator: &mut Evaluator<'_>, result: &mut StemResult) {
         let slow = only_adds && hopeless(evaluator.unfinished_s(&plain), &result.leaders);
         for &zero in &open {
             evaluator.plan.zero = zero;
-            if slow && (zero != Zero::Weights || sharding_adds) {
+            if slow && (zero < Zero::Gradients || sharding_adds) {
                 let longest = longest(evaluator, cut.1);
                 result.counts.by_schedule += space.modes_for(longest).count() as u64;
             } else {

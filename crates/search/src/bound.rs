@@ -57,8 +57,9 @@ pub(crate) fn weights_bound_bytes(
     for (block, (_, times)) in memory.iter().zip(kinds) {
         holds.add(block, (0.0, 0.0), *times as f64 / plan.pipeline as f64);
     }
-    // The gathered copy of the largest block is no sum over blocks: left out.
+    // The gathered copy and the gradients of the largest block are no sum over blocks: left out.
     holds.largest = plan::Held::default();
+    holds.largest_trained = 0.0;
     holds.peak(plan, &problem.recipe, 0).total()
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn recompute_only_adds(plan: &Plan, micro_batches: u64) -> bool {
     !plain || micro_batches + 1 > plan.pipeline
 }
 
-/// Whether ZeRO-3's gathering and scattering never make a step of `plan` shorter, where
+/// Whether ZeRO-2's scattering and ZeRO-3's gathering never make a step of `plan` shorter, where
 /// [`recompute_only_adds`] holds.
 ///
 /// Proof. By [`engine::run`] traffic added to a pass never shortens it: what of it hides still takes

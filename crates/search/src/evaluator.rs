@@ -79,9 +79,11 @@ pub(crate) struct Evaluator<'p> {
     overlap: Overlap,
     rules: Rules,
     boundary_s: f64,
-    /// Gathering and scattering of each kind of block under ZeRO-3, without and with recomputation.
-    sharded: Vec<[SegmentTime; 2]>,
-    rates: [Vec<Vec<Rates>>; 2],
+    /// Gathering and scattering of each kind of block by [`shards`] less one, without and with
+    /// recomputation.
+    sharded: [Vec<[SegmentTime; 2]>; 3],
+    /// By [`shards`].
+    rates: [Vec<Vec<Rates>>; 4],
     /// By whether the schedule is `GPipe`, then by mode.
     weighed: [Vec<Vec<Weighed>>; 2],
     parts: [Vec<Parts>; 2],
@@ -118,8 +120,8 @@ impl<'p> Evaluator<'p> {
             overlap: problem.base.overlap,
             rules: Rules::new(problem.base.overlap, problem.base.graphs, 1, &problem.machine),
             boundary_s: 0.0,
-            sharded: Vec::new(),
-            rates: [vec![Vec::new(); slots], vec![Vec::new(); slots]],
+            sharded: std::array::from_fn(|_| Vec::new()),
+            rates: std::array::from_fn(|_| vec![Vec::new(); slots]),
             weighed: std::array::from_fn(|_| vec![Vec::new(); slots]),
             parts: std::array::from_fn(|_| vec![Parts::default(); slots]),
             finished: std::array::from_fn(|_| Vec::new()),
@@ -261,14 +263,19 @@ impl<'p> Evaluator<'p> {
         let bytes = model::boundary_bytes(&self.problem.model, &shard, &wire);
         self.boundary_s =
             self.book.exchange(&placed, (Axis::Pipeline, Collective::SendRecv, bytes));
-        self.sharded.clear();
+        self.sharded.iter_mut().for_each(Vec::clear);
     }
 
-    fn price_sharding(&mut self) {
-        if !self.sharded.is_empty() {
+    /// Prices what the plan's ZeRO stage shards, into `sharded[which]`.
+    fn price_sharding(&mut self, which: usize) {
+        if !self.sharded[which].is_empty() {
             return;
         }
-        let plan = Plan { zero: Zero::Weights, ..self.plan.clone() };
+        let plan = self.plan.clone();
+        let run = match plan.zero {
+            Zero::Weights => 1,
+            _ => plan.schedule.backward_run(plan.pipeline, plan.virtual_pipeline),
+        };
         let groups = plan.groups();
         let routing = plan::routing(&plan, &self.problem.model);
         let placed = Placed::new(&groups, routing, self.problem.ranks, &self.problem.machine);
@@ -278,11 +285,11 @@ impl<'p> Evaluator<'p> {
             let traffic = |again_s| {
                 let mut time = SegmentTime::default();
                 time.recompute.cost.seconds = again_s;
-                engine::shard_traffic(&gathered, &placed, &mut time);
+                engine::shard_traffic(&gathered, run, &placed, &mut time);
                 time.recompute.cost.seconds -= again_s;
                 time
             };
-            self.sharded.push([traffic(0.0), traffic(1.0)]);
+            self.sharded[which].push([traffic(0.0), traffic(1.0)]);
         }
     }
 
@@ -368,8 +375,8 @@ impl<'p> Evaluator<'p> {
     }
 
     fn rates(&mut self, slot: usize, content: u32) -> Rates {
-        let sharded = usize::from(self.plan.zero == Zero::Weights);
-        let stamp = if sharded == 1 { self.grid_stamp } else { self.overlap_stamp };
+        let sharded = shards(&self.plan);
+        let stamp = if sharded > 0 { self.grid_stamp } else { self.overlap_stamp };
         let list = &mut self.rates[sharded][slot];
         if list.len() <= content as usize {
             list.resize(self.contents.list.len(), Rates::default());
@@ -378,8 +385,8 @@ impl<'p> Evaluator<'p> {
         if known.stamp == stamp {
             return known;
         }
-        if sharded == 1 {
-            self.price_sharding();
+        if sharded > 0 {
+            self.price_sharding(sharded - 1);
         }
         let tags = self.mode(slot).tags;
         let of = &self.contents.list[content as usize];
@@ -390,9 +397,9 @@ impl<'p> Evaluator<'p> {
                     let mut time = self.family.prices[kind].recomputing(tags, full);
                     let bytes = self.family.memory[kind].offloaded_bytes(tags, full);
                     engine::host_copies(bytes, &self.problem.machine, &mut time);
-                    if sharded == 1 {
+                    if sharded > 0 {
                         let again = usize::from(time.recompute.cost.seconds > 0.0);
-                        time.add(&self.sharded[kind][again], 1.0);
+                        time.add(&self.sharded[sharded - 1][kind][again], 1.0);
                     }
                     mean.add(&time, f64::from(times) / of.chunks as f64);
                 }
@@ -401,6 +408,9 @@ impl<'p> Evaluator<'p> {
         let blocks: u32 = of.counts.iter().map(|(plain, whole)| plain + whole).sum();
         let mut rules = self.rules;
         rules.shard_slices = (f64::from(blocks) / of.chunks as f64).max(1.0);
+        if self.plan.zero == Zero::Gradients {
+            rules.shards = self.overlap.gradient_reduce;
+        }
         let passes = Passes::new(&mean, &rules);
         let rates = Rates {
             stamp,
@@ -496,7 +506,7 @@ impl<'p> Evaluator<'p> {
         self.passes_s(ranks, slot, true)
     }
 
-    /// Least duration of a step over the ZeRO stages that leave weights whole, nothing recomputed: its
+    /// Least duration of a step over the ZeRO stages that leave gradients whole, nothing recomputed: its
     /// passes and their waiting, which these stages share, without exchanges of gradients and
     /// optimizer. Seconds.
     pub(crate) fn unfinished_s(&mut self, ranks: &[u32]) -> f64 {
@@ -540,5 +550,18 @@ impl<'p> Evaluator<'p> {
         }
         bubbles(schedule, chunks, self.boundary_s, &self.means, &mut self.idle);
         self.fixed.iter().zip(&self.idle).map(|(a, b)| a + b).fold(0.0, f64::max)
+    }
+}
+
+/// What is sharded besides the optimizer's state: nothing, gradients scattered in every micro-batch or
+/// once for a run of them, weights.
+fn shards(plan: &Plan) -> usize {
+    match plan.zero {
+        Zero::None | Zero::Optimizer => 0,
+        Zero::Gradients => {
+            let run = plan.schedule.backward_run(plan.pipeline, plan.virtual_pipeline);
+            if run > 1 { 2 } else { 1 }
+        }
+        Zero::Weights => 3,
     }
 }

@@ -49,8 +49,7 @@ pub fn read(file: &str, text: &str) -> Result<Program, Diagnostics> {
         return Err(all(vec![format!("{passes} passes in a step, more than {MOST_PASSES}")]));
     }
     let (schedule, chunks) = (program.schedule, program.chunks);
-    let table =
-        Timetable::new(schedule, ranks, chunks, program.micro_batches, program.overlap.expert);
+    let table = Timetable::new(schedule, ranks, chunks, program.micro_batches, program.pairs());
     let wrong = table.problems();
     if wrong.is_empty() { Ok(program) } else { Err(all(wrong)) }
 }

@@ -12,7 +12,7 @@ use super::loads::Loads;
 use super::wires::Wires;
 use crate::machine::Machine;
 use diagnostic::{Diagnostic, Diagnostics};
-use program::{Program, Schedule};
+use program::{Gathered, Program, Schedule};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What slows a rank: its compute (to a share), or a stream (so many times as long).
@@ -219,7 +219,7 @@ fn apply(line: &mut Line, effect: &Effect) {
 
 /// Micro-batches of a step over the blocks that are left: the fewer, the more, and how many blocks
 /// carry the more. The schedule's own rule on their number is kept; where all ranks gather weights
-/// together, all carry as many.
+/// or scatter gradients together, all carry as many.
 fn shares(program: &Program, blocks: u64, left: u64) -> (u64, u64, u64) {
     let m = program.micro_batches;
     if left == blocks {
@@ -233,8 +233,7 @@ fn shares(program: &Program, blocks: u64, left: u64) -> (u64, u64, u64) {
     let all = m * blocks;
     let high = all.div_ceil(left * unit) * unit;
     let low = high - unit;
-    let together =
-        program.segments.iter().any(|s| s.gathered.dense_bytes + s.gathered.expert_bytes > 0.0);
+    let together = program.segments.iter().any(|s| s.gathered != Gathered::default());
     if together || low < m || low * left >= all {
         return (high, high, 0);
     }

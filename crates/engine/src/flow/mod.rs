@@ -74,7 +74,7 @@ pub fn flow(
     let tables = timetables(program, &lines)?;
     let once = |shared: bool, recorded: bool| {
         let recorder = Recorder::new(recorded, &lines, &pieces, program.boundary_bytes)
-            .with_memory(&options.memory, program.schedule, program.chunks, program.micro_batches);
+            .with_memory(&options.memory, program);
         let mut run = Loop::new(program, &pieces, &lines, &tables, shared, recorder);
         run.record(recorded);
         run.run()
@@ -161,9 +161,5 @@ fn timetables(program: &Program, lines: &[Line]) -> Result<Vec<Timetable>, Diagn
 /// The timetable of `program` with `micro_batches` a pipeline.
 fn timetable(program: &Program, micro_batches: u64) -> Timetable {
     let ranks = program.classes.len() as u64;
-    // Without expert traffic there is nothing to pair passes for.
-    let experts = [model::Axis::Expert, model::Axis::ExpertTensor];
-    let exchanges = program.exchanges.iter().any(|e| experts.contains(&e.axis));
-    let overlap = program.overlap.expert && exchanges;
-    Timetable::new(program.schedule, ranks, program.chunks, micro_batches, overlap)
+    Timetable::new(program.schedule, ranks, program.chunks, micro_batches, program.pairs())
 }

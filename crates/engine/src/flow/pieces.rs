@@ -144,7 +144,7 @@ impl Pieces {
                     class.chunks.iter().map(|c| chunk(c, &prices, &traffic)).collect();
                 let blocks: u64 = class.chunks.iter().flatten().map(|(_, times)| times).sum();
                 let shard_slices = (blocks as f64 / chunks.len() as f64).max(1.0);
-                let rules = Rules { shard_slices, ..rules };
+                let rules = Rules { shard_slices, shards: program.shards_hide(), ..rules };
                 class_pieces(class, &chunks, &rules, &placed, machine)
             })
             .collect();
@@ -202,7 +202,7 @@ fn segment_traffic(program: &Program, placed: &Placed<'_>) -> Vec<[[Levels; 4]; 
             }
             add(&mut all[2][axis as usize], &backward, 1.0);
         }
-        gathers(&segment.gathered, placed, &mut all);
+        gathers(&segment.gathered, program.scatter_run(), placed, &mut all);
         all
     };
     program.segments.iter().map(of_segment).collect()
@@ -217,8 +217,9 @@ fn add(sum: &mut Levels, bytes: &Levels, times: f64) {
     }
 }
 
-/// Gathers before each pass (before recomputation too, where the price has one) and scatters after.
-fn gathers(gathered: &Gathered, placed: &Placed<'_>, all: &mut [[Levels; 4]; 3]) {
+/// Gathers before each pass (before recomputation too, where the price has one) and scatters after, of
+/// `run` micro-batches together.
+fn gathers(gathered: &Gathered, run: u64, placed: &Placed<'_>, all: &mut [[Levels; 4]; 3]) {
     let shard = CommAxis::Shard as usize;
     for (axis, weights, gradients) in [
         (Axis::Data, gathered.dense_bytes, gathered.dense_gradient_bytes),
@@ -229,7 +230,7 @@ fn gathers(gathered: &Gathered, placed: &Placed<'_>, all: &mut [[Levels; 4]; 3])
             add(&mut pass[shard], &gather, 1.0);
         }
         let scatter = placed.traffic(axis, Collective::ReduceScatter, gradients);
-        add(&mut all[2][shard], &scatter, 1.0);
+        add(&mut all[2][shard], &scatter, 1.0 / run as f64);
     }
 }
 
@@ -339,7 +340,7 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, experts: Option<f64>)
         1.0
     };
     // Nor has the first gather of a pass, or the last scatter; it goes before the others of its stream.
-    let shard_first = if overlap.parameter_gather { 1.0 / rules.shard_slices } else { 1.0 };
+    let shard_first = if rules.shards { 1.0 / rules.shard_slices } else { 1.0 };
     let mut alone = vec![shard.part(shard_first), tensor.part(first)];
     // What no partner hides of expert traffic comes last: a stream keeps its order, so before the compute
     // it would wait for what runs beside that compute.
@@ -410,6 +411,7 @@ mod tests {
         };
         let rules = Rules {
             overlap,
+            shards: false,
             launch: kernel::Launch { graphs: true, host_s: 0.0 },
             collective_s: 0.0,
             tensor_slices: 2.0,

@@ -6,7 +6,7 @@ use super::node::Wants;
 use super::pieces::{Pieces, STREAM_WORDS};
 use crate::timeline::{ClassTimeline, Lane, LinkLoad, Message, Span, SpanKind, Timeline};
 use plan::StageMemory;
-use program::{Pass, PassKind, Schedule};
+use program::{Pass, PassKind, Program};
 use std::borrow::Cow;
 
 /// Collects spans, messages and memory; does nothing unless asked.
@@ -47,19 +47,14 @@ impl Recorder {
     }
 
     /// Follows memory over time: what a rank always holds, and what a micro-batch adds.
-    pub(super) fn with_memory(
-        mut self,
-        memory: &[StageMemory],
-        schedule: Schedule,
-        virtual_stages: u64,
-        micro_batches: u64,
-    ) -> Self {
+    pub(super) fn with_memory(mut self, memory: &[StageMemory], program: &Program) -> Self {
         if !self.on || memory.len() != self.stages {
             return self;
         }
         let ranks = self.stages as u64;
         for (rank, held) in memory.iter().enumerate() {
-            let most = schedule.in_flight(ranks, virtual_stages, micro_batches, rank as u64);
+            let Program { schedule, chunks, micro_batches, .. } = *program;
+            let most = schedule.held(program.pairs(), ranks, chunks, micro_batches, rank as u64);
             self.kept.push(held.activations / most.max(1) as f64);
         }
         for (at, class) in self.classes.iter_mut().enumerate() {

@@ -3,7 +3,6 @@
 use super::Evaluator;
 use crate::bound::weights_bound_bytes;
 use crate::contents::ties_apart;
-use plan::Plan;
 
 impl Evaluator<'_> {
     /// Peak memory of every rank, into `bytes`; returns the largest. Bytes.
@@ -19,12 +18,11 @@ impl Evaluator<'_> {
 
     /// Peak memory of `rank`, with a copy of tied weights on the last where `ties`. Bytes.
     fn peak(&mut self, rank: u64, content: u32, slot: usize, ties: bool) -> f64 {
-        let Plan { schedule, pipeline, virtual_pipeline, .. } = self.plan;
         let mut holds = *self.weighed(slot, content);
-        if ties && rank + 1 == pipeline {
+        if ties && rank + 1 == self.plan.pipeline {
             holds.add_tied_copy(&self.plan, &self.problem.model);
         }
-        let alive = schedule.in_flight(pipeline, virtual_pipeline, self.micro_batches, rank);
+        let alive = self.plan.held(self.micro_batches, rank);
         holds.peak(&self.plan, &self.problem.recipe, alive).total()
     }
 
@@ -48,7 +46,6 @@ impl Evaluator<'_> {
     /// working bytes together are at least all it saves and its gradients, A; with any block b
     /// that is at least k·Σleast kept + (A_b - least kept_b), since k ≥ 1.
     pub(crate) fn least_memory(&mut self, ranks: &[u32], whole: bool) -> f64 {
-        let Plan { schedule, pipeline, virtual_pipeline, .. } = self.plan;
         let nothing = self.nothing();
         let mut most = 0.0_f64;
         for (r, &content) in ranks.iter().enumerate() {
@@ -62,8 +59,7 @@ impl Evaluator<'_> {
                 holds.kept += kept * f64::from(times.0 + times.1);
                 holds.working = holds.working.max(least.at_once - kept);
             }
-            let alive =
-                schedule.in_flight(pipeline, virtual_pipeline, self.micro_batches, r as u64);
+            let alive = self.plan.held(self.micro_batches, r as u64);
             most = most.max(holds.peak(&self.plan, &self.problem.recipe, alive).total());
         }
         most
