@@ -207,23 +207,56 @@ fn in_network(fabric: &Fabric, span: &Span, bytes: f64) -> Option<Phases> {
 /// Bytes for members beyond the instance below leave through a switched level's ports directly.
 /// Inside a block of meshes or tori every byte corrects its coordinate dimension by dimension
 /// (UB-Mesh's two-phase exchange), so each dimension carries (f-1)/f of what stays in the block.
+///
+/// With fewer copies the cheaper of two ways: as above, one copy for each rank that wants it; or one
+/// for each instance, spread inside by who receives it, so that every level carries (f-1)/f of its
+/// copies (`DeepEP`'s forwarding from node to chip). Where ports of the levels are the same, the
+/// second saves nothing.
 fn all_to_all(fabric: &Fabric, span: &Span, bytes: f64, fewer: &[f64; MAX_LEVELS]) -> Phases {
     let n = span.size() as f64;
+    let direct =
+        by_share(fabric, span, bytes * fewer[0], |level, channel, fan, below| {
+            match channel.wiring {
+                Wiring::Switch => (span.most[level] - below) as f64 / n,
+                Wiring::FullMesh | Wiring::Torus => {
+                    (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
+                }
+            }
+        });
+    if fewer.iter().all(|&f| f >= 1.0) {
+        return direct;
+    }
+    let relayed = by_share(fabric, span, bytes, |level, _, fan, _| {
+        (fan - 1) as f64 / fan as f64 * fewer[level]
+    });
+    let slowest =
+        |phases: &Phases| phases.iter().map(|p| p.bytes / p.bytes_per_s).fold(0.0, f64::max);
+    if slowest(&relayed) < slowest(&direct) { relayed } else { direct }
+}
+
+/// One step a level, which carries its `share` of the bytes; ports that a trunk stands above also carry
+/// what goes on through it.
+fn by_share(
+    fabric: &Fabric,
+    span: &Span,
+    bytes: f64,
+    share: impl Fn(usize, &Channel, u64, u64) -> f64,
+) -> Phases {
     let mut out = Phases::new();
     for (level, channel, fan, below) in crossed(fabric, span) {
-        let beyond = match channel.wiring {
-            Wiring::Switch => (span.most[level] - below) as f64 / n,
-            Wiring::FullMesh | Wiring::Torus => {
-                (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
-            }
-        };
         let hops = if channel.wiring == Wiring::Torus { torus_hops(channel, fan) } else { 1.0 };
         out.push(Phase {
             level,
             steps: 1.0,
-            bytes: bytes * beyond * fewer[level] * hops,
+            bytes: bytes * share(level, channel, fan, below) * hops,
             bytes_per_s: channel.usable(fan),
         });
+    }
+    for at in (1..out.len).rev() {
+        let (below, above) = (out.list[at - 1], out.list[at]);
+        if above.level == below.level + 1 && fabric.channels()[above.level].trunk {
+            out.list[at - 1].bytes += above.bytes;
+        }
     }
     out
 }

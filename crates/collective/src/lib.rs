@@ -107,8 +107,9 @@ pub fn traffic(
 /// one instance crosses into it once.
 ///
 /// With `topk` of `experts` experts drawn evenly and `g` instances, a token touches on average
-/// `N = g·(1 - C(E-E/g, k)/C(E, k))` of them (facts: 4.43 of 8 for V4-Pro), never more than
-/// `limit` where routing is limited to that many groups; the factor is N/k.
+/// `N = g·(1 - C(E-E/g, k)/C(E, k))` of them (4.43 of 8 for V4-Pro), never more than `limit` where
+/// routing is limited to that many nodes; the factor is N/k. Of single ranks, which are finer than what
+/// routing is limited to, a token touches as many as without a limit.
 pub fn deduplication(
     span: &Span,
     experts: u64,
@@ -121,6 +122,7 @@ pub fn deduplication(
         let (_, _, instances) = span.below(level);
         if instances > 1 {
             let touched = expected_touched(instances, experts, topk);
+            let limit = limit.filter(|_| level > 0);
             let touched = limit.map_or(touched, |l| touched.min(l as f64));
             *factor = (touched / topk as f64).min(1.0);
         }

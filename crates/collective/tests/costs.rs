@@ -1,7 +1,7 @@
 //! Prices of collectives against hand-written bounds, and properties no fabric may break.
 
 use catalog::{Cluster, Wiring};
-use collective::{Algorithm, cost, deduplication, price};
+use collective::{Algorithm, cost, deduplication, expected_touched, price, traffic};
 use fabric::{Fabric, MAX_LEVELS};
 use model::Collective;
 use proptest::prelude::*;
@@ -58,6 +58,41 @@ fn tokens_that_enter_a_node_once_send_fewer_copies() {
     assert!((limited[1] - 0.5).abs() < 1e-12, "4 nodes for 8 experts: {limited:?}");
     let free = deduplication(&span, 256, 8, None);
     assert!((free[1] * 8.0 - 5.29).abs() < 0.01, "5.29 of 8 nodes: {free:?}");
+}
+
+#[test]
+fn a_copy_for_a_node_is_spread_inside_it() {
+    let fabric = Fabric::new(&cluster("hgx-h800-infiniband"), 2048);
+    let span = fabric.span(1, 64);
+    let fewer = deduplication(&span, 256, 8, Some(4));
+    let sent = |fewer: &[f64; MAX_LEVELS]| {
+        traffic(&fabric, &span, Collective::AllToAll, Algorithm::Direct, 8.0, fewer).unwrap()
+    };
+    // Of 8 copies a token, 7.68 reach ranks of their own, 7 of 8 of them over a node's own links.
+    let ranks = expected_touched(64, 256, 8);
+    assert!((ranks - 7.68).abs() < 0.005, "{ranks}");
+    let relayed = sent(&fewer);
+    assert!((relayed[0] - ranks * 7.0 / 8.0).abs() < 1e-9, "{relayed:?}");
+    assert!((relayed[1] - 4.0 * 7.0 / 8.0).abs() < 1e-9, "{relayed:?}");
+    // Without sending once, 7 of 64 ranks are in the sender's node.
+    let plain = sent(&PLAIN);
+    assert!((plain[0] - 8.0 * 7.0 / 64.0).abs() < 1e-9, "{plain:?}");
+}
+
+#[test]
+fn what_crosses_a_trunk_leaves_through_the_ports_below() {
+    let fabric = Fabric::new(&cluster("atlas-900-a3-superpod"), 768);
+    let span = fabric.span(1, 64);
+    let sent = |fewer: &[f64; MAX_LEVELS]| {
+        traffic(&fabric, &span, Collective::AllToAll, Algorithm::Direct, 64.0, fewer).unwrap()
+    };
+    // Package of 2, node of 16, pod: all but the package's own bytes use a die's seven ports.
+    let plain = sent(&PLAIN);
+    assert_eq!(plain[..3], [1.0, 62.0, 48.0]);
+    // The ports are the same, so one copy a node and another on its way inside save nothing.
+    let fewer = deduplication(&span, 256, 8, None);
+    let once = sent(&fewer);
+    assert!((once[1] - 62.0 * fewer[0]).abs() < 1e-9, "{once:?}");
 }
 
 proptest! {

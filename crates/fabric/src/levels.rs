@@ -32,6 +32,9 @@ pub struct Channel {
     pub rings: [u64; MAX_DIMENSIONS],
     /// Whether a full mesh relays through members outside the group.
     pub detour: bool,
+    /// Whether its switches stand above those of the level below, so that what crosses it leaves a chip
+    /// through that level's ports.
+    pub trunk: bool,
     /// Rate that a full mesh borrows from the switches above it. Bytes/s; 0 if none.
     pub borrowed_bytes_per_s: f64,
 }
@@ -145,6 +148,7 @@ impl Fabric {
                 reduction_channels: level.reduction_channels,
                 rings: rings(&level.cabling.dims, held / below),
                 detour: level.cabling.detour,
+                trunk: level.cabling.trunk,
                 borrowed_bytes_per_s: 0.0,
             };
             (below, size_below) = (held, level.size);
@@ -408,6 +412,7 @@ mod tests {
                             reduction_channels: [0; 2],
                             rings: [0; 4],
                             detour: false,
+                            trunk: false,
                             borrowed_bytes_per_s: 0.0,
                         };
                         let fabric = Fabric { channels: vec![channel; 2], ranks };
