@@ -64,13 +64,15 @@ pub(crate) fn talking(estimate: &Estimate) -> f64 {
     seconds / estimate.step_s
 }
 
-/// Bytes of a checkpoint that the fullest rank writes: its master weights and moments, each shard once.
+/// Bytes of a checkpoint that the fullest rank writes: its master weights and moments, each shard once
+/// (of `DualPipe`'s two copies each rank writes half).
 ///
 /// Not counted: the position in the data, the generators' state.
 pub fn bytes_per_chip(stage: &StageAnswer) -> f64 {
     let plan = &stage.job.plan;
     // Without sharding every replica holds the same; they share the writing.
-    let sharers = if plan.zero == Zero::None { plan.data.max(1) as f64 } else { 1.0 };
+    let replicas = if plan.zero == Zero::None { plan.data.max(1) as f64 } else { 1.0 };
+    let sharers = replicas * mirrors(stage);
     stage.memory.iter().map(|m| m.optimizer / sharers).fold(0.0, f64::max)
 }
 
@@ -83,5 +85,10 @@ pub fn bytes(stage: &StageAnswer, ranks: u64) -> f64 {
         (_, Some(group)) => ((plan.data * plan.context) as f64 / group as f64).max(1.0),
         (_, None) => 1.0,
     };
-    stage.memory.iter().map(|m| m.optimizer * per_position / copies).sum()
+    stage.memory.iter().map(|m| m.optimizer * per_position / (copies * mirrors(stage))).sum()
+}
+
+/// Copies of each weight in one pipeline.
+fn mirrors(stage: &StageAnswer) -> f64 {
+    if stage.job.plan.schedule.mirrored() { 2.0 } else { 1.0 }
 }

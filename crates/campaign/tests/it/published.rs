@@ -86,3 +86,15 @@ fn runs_agree_with_what_was_published_of_them() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_checkpoint_holds_each_weight_once() {
+    // DeepSeek-V3 with its prediction block: FP32 masters and two BF16 moments, though DualPipe keeps
+    // every weight twice.
+    let text = catalog::text(catalog::Kind::Scenario, "deepseek-v3-on-h800").expect("shipped");
+    let no_file = |path: &str| Err(format!("no `{path}`"));
+    let loaded = scenario::load("v3", text, &[], &no_file).expect("a scenario");
+    let rehearsal = engine::rehearse(&loaded.scenario).expect("it runs");
+    let bytes = campaign::bytes(&rehearsal.stages[0], loaded.scenario.ranks);
+    assert!((bytes / (8.0 * 682_636_487_424.0) - 1.0).abs() < 1e-9, "{bytes}");
+}
