@@ -218,11 +218,14 @@ fn rank_time(
     class: &RankClass,
 ) -> Rank {
     let tensor = program.group(model::Axis::Tensor).size;
-    let mut rules = Rules::new(program.overlap, program.graphs, tensor, machine);
     let chunks = class.chunks.len() as f64;
     let blocks: u64 = class.chunks.iter().flatten().map(|(_, times)| times).sum();
-    rules.shard_slices = (blocks as f64 / chunks).max(1.0);
-    rules.shards = program.shards_hide();
+    let rules = Rules::new(program.overlap, program.graphs, tensor, machine).of_rank(
+        blocks as f64,
+        chunks,
+        program.gathers(),
+        program.scatters(),
+    );
     // One micro-batch through the mean of the rank's chunks.
     let mut mean = SegmentTime::default();
     for &(segment, times) in class.chunks.iter().flatten() {

@@ -56,17 +56,16 @@ impl Run {
 pub struct Rules {
     /// What the plan lets run beside compute.
     pub overlap: Overlap,
-    /// Whether traffic of sharded weights and gradients may run beside compute.
-    pub shards: bool,
+    /// Share of the traffic of sharded weights and gradients that may run beside compute.
+    pub shards_beside: f64,
     /// How kernels are launched.
     pub launch: kernel::Launch,
     /// Time of the host to start one collective. Seconds.
     pub collective_s: f64,
     /// Ranks of a tensor-parallel group: an overlapped collective runs in as many slices.
     pub tensor_slices: f64,
-    /// Blocks of a pass: the first gather of sharded weights has nothing to run behind, nor has the last
-    /// scatter, nor the first copy to the host.
-    pub shard_slices: f64,
+    /// Blocks of a pass: the first copy to the host has nothing to run behind.
+    pub pass_blocks: f64,
     /// Share of the cores that communication kernels take.
     pub cores: f64,
     /// Share of the cores set aside for communication while two passes overlap.
@@ -74,18 +73,33 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules of a plan with `tensor` tensor-parallel ranks on `machine`; weights are what is sharded.
+    /// The rules of a plan with `tensor` tensor-parallel ranks on `machine`, nothing sharded.
     pub fn new(overlap: Overlap, graphs: bool, tensor: u64, machine: &Machine) -> Self {
         Self {
             overlap,
-            shards: overlap.parameter_gather,
+            shards_beside: 0.0,
             launch: kernel::Launch { graphs, host_s: machine.stack.launch.value },
             tensor_slices: tensor as f64,
-            shard_slices: f64::INFINITY,
+            pass_blocks: f64::INFINITY,
             collective_s: machine.stack.collective_launch.value,
             cores: machine.cluster.chip.communication_cores.value,
             reserved: machine.stack.reserved_cores.value.min(0.9),
         }
+    }
+
+    /// The same for a rank of `blocks` blocks in `chunks` chunks. Of gathered weights (ZeRO-3) the first
+    /// gather of a pass has nothing to run behind, nor has its last scatter. Scattered gradients beside
+    /// whole weights (ZeRO-2) are not waited for before the end of the step: of a block's `scatters`
+    /// in it, only the last one of the last block shows.
+    pub fn of_rank(self, blocks: f64, chunks: f64, gathers: bool, scatters: f64) -> Self {
+        let pass_blocks = (blocks / chunks).max(1.0);
+        let (allowed, parts) = if gathers {
+            (self.overlap.parameter_gather, pass_blocks)
+        } else {
+            (self.overlap.gradient_reduce, (blocks * scatters).max(1.0))
+        };
+        let shards_beside = if allowed { 1.0 - 1.0 / parts } else { 0.0 };
+        Self { pass_blocks, shards_beside, ..self }
     }
 
     /// Share of the cores that communication takes while two passes overlap.
@@ -156,25 +170,22 @@ fn together(sum: &PassTime, rules: &Rules, experts: Option<f64>) -> Run {
     let (reserved, cores) =
         if paired { (rules.reserved, rules.cores_of_pair()) } else { (0.0, rules.cores) };
     let experts = experts.unwrap_or(0.0) * sum.comm[CommAxis::Expert as usize] * (1.0 - cores);
-    let hides: [(CommAxis, bool, f64); 4] = [
-        (CommAxis::Tensor, rules.overlap.tensor, sum.tensor_beside),
-        (CommAxis::Context, rules.overlap.context, of(sum, &[Class::AttentionCore])),
-        (CommAxis::Expert, rules.overlap.expert && paired, experts),
-        (CommAxis::Shard, rules.shards, sum.cost.seconds),
+    let all = |allowed| if allowed { 1.0 } else { 0.0 };
+    // Of a tensor exchange the first slice has no product before it to run behind.
+    let slices = all(rules.overlap.tensor) * (1.0 - 1.0 / rules.tensor_slices);
+    let core = of(sum, &[Class::AttentionCore]);
+    let hides: [(CommAxis, f64, f64); 4] = [
+        (CommAxis::Tensor, slices, sum.tensor_beside),
+        (CommAxis::Context, all(rules.overlap.context), core),
+        (CommAxis::Expert, all(rules.overlap.expert && paired), experts),
+        (CommAxis::Shard, rules.shards_beside, sum.cost.seconds),
     ];
     // Hidden communication shares one stretch of compute: what one axis uses the next cannot. While
     // it lasts compute advances at 1 - cores, so that much of the stretch is used up.
     let mut free = sum.cost.seconds;
-    for (axis, allowed, beside) in hides {
+    for (axis, share, beside) in hides {
         let comm = sum.comm[axis as usize];
-        let window = if allowed { beside.min(free) } else { 0.0 };
-        // The first slice has no product before it to run behind.
-        let slices = match axis {
-            CommAxis::Tensor => rules.tensor_slices,
-            CommAxis::Shard => rules.shard_slices,
-            CommAxis::Context | CommAxis::Expert => f64::INFINITY,
-        };
-        let (hidden, slow) = behind(comm * (1.0 - 1.0 / slices), window, cores);
+        let (hidden, slow) = behind(comm * share, beside.min(free), cores);
         free = (free - hidden * (1.0 - cores)).max(0.0);
         run.hidden[axis as usize] = hidden;
         run.exposed[axis as usize] = comm - hidden;
@@ -185,7 +196,7 @@ fn together(sum: &PassTime, rules: &Rules, experts: Option<f64>) -> Run {
         run.contention = sum.cost.seconds * reserved / (1.0 - reserved);
     }
     // The first block's tensors are there after it ran, and needed before it runs backward.
-    let beside = run.seconds() * (1.0 - 1.0 / rules.shard_slices);
+    let beside = run.seconds() * (1.0 - 1.0 / rules.pass_blocks);
     run.copies_hidden = sum.copies.min(beside);
     run.copies = sum.copies - run.copies_hidden;
     run.host_gap = host_gap(sum, rules, run.seconds());
@@ -234,11 +245,11 @@ mod tests {
         };
         Rules {
             overlap: none,
-            shards: true,
+            shards_beside: 0.9,
             launch: kernel::Launch { graphs: true, host_s: 0.0 },
             collective_s: 0.0,
             tensor_slices: 4.0,
-            shard_slices: 10.0,
+            pass_blocks: 10.0,
             cores: 0.0,
             reserved: 0.0,
         }

@@ -100,7 +100,8 @@ impl<'a> Placed<'a> {
 
     /// Time from the calibration's curves, for a group inside the innermost level. A group larger
     /// than any measured takes the measured time of the nearest, times what the algorithm's formula
-    /// says the larger one takes longer.
+    /// says the larger one takes longer. A token that goes once to each rank is so many fewer bytes of
+    /// a plain all-to-all.
     fn measured(
         &self,
         span: &Span,
@@ -118,10 +119,11 @@ impl<'a> Placed<'a> {
         let slower = calibration.peaks.link / level.bandwidth.value;
         let formula = |n, bytes| {
             let span = self.fabric.span(1, n);
-            self.computed(&span, operation, bytes, copies)
+            self.computed(&span, operation, bytes, &[1.0; MAX_LEVELS])
         };
+        let sent = if operation == Collective::AllToAll { bytes * copies[0] } else { bytes };
         let curves = &calibration.curves;
-        collective::measured(curves, operation, span.size(), bytes, slower, &formula).map(|m| m.0)
+        collective::measured(curves, operation, span.size(), sent, slower, &formula).map(|m| m.0)
     }
 
     fn copies(&self, axis: Axis, span: &Span) -> [f64; MAX_LEVELS] {

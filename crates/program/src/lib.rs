@@ -253,14 +253,8 @@ impl Program {
     }
 
     /// Whether weights are gathered for use (ZeRO-3).
-    fn gathers(&self) -> bool {
+    pub fn gathers(&self) -> bool {
         self.segments.iter().any(|s| s.gathered.dense_bytes + s.gathered.expert_bytes > 0.0)
-    }
-
-    /// Whether the traffic of what is sharded may run beside the passes: by the switch of gathering
-    /// where weights are gathered (ZeRO-3), else by that of reducing gradients (ZeRO-2).
-    pub fn shards_hide(&self) -> bool {
-        if self.gathers() { self.overlap.parameter_gather } else { self.overlap.gradient_reduce }
     }
 
     /// Micro-batches whose gradients are added up before they are scattered: one where weights are
@@ -268,6 +262,11 @@ impl Program {
     pub fn scatter_run(&self) -> u64 {
         let run = self.schedule.backward_run(self.classes.len() as u64, self.chunks);
         if self.gathers() { 1 } else { run }
+    }
+
+    /// How often a step scatters a block's gradients, where it does so before its end.
+    pub fn scatters(&self) -> f64 {
+        self.micro_batches as f64 / self.scatter_run() as f64
     }
 
     /// Checks what every engine relies on: indices exist, classes partition the ranks, groups fit.

@@ -272,10 +272,7 @@ impl<'p> Evaluator<'p> {
             return;
         }
         let plan = self.plan.clone();
-        let run = match plan.zero {
-            Zero::Weights => 1,
-            _ => plan.schedule.backward_run(plan.pipeline, plan.virtual_pipeline),
-        };
+        let run = scatter_run(&plan);
         let groups = plan.groups();
         let routing = plan::routing(&plan, &self.problem.model);
         let placed = Placed::new(&groups, routing, self.problem.ranks, &self.problem.machine);
@@ -406,11 +403,9 @@ impl<'p> Evaluator<'p> {
             }
         }
         let blocks: u32 = of.counts.iter().map(|(plain, whole)| plain + whole).sum();
-        let mut rules = self.rules;
-        rules.shard_slices = (f64::from(blocks) / of.chunks as f64).max(1.0);
-        if self.plan.zero == Zero::Gradients {
-            rules.shards = self.overlap.gradient_reduce;
-        }
+        let scatters = self.micro_batches as f64 / scatter_run(&self.plan) as f64;
+        let gathers = self.plan.zero == Zero::Weights;
+        let rules = self.rules.of_rank(f64::from(blocks), of.chunks as f64, gathers, scatters);
         let passes = Passes::new(&mean, &rules);
         let rates = Rates {
             stamp,
@@ -558,10 +553,16 @@ impl<'p> Evaluator<'p> {
 fn shards(plan: &Plan) -> usize {
     match plan.zero {
         Zero::None | Zero::Optimizer => 0,
-        Zero::Gradients => {
-            let run = plan.schedule.backward_run(plan.pipeline, plan.virtual_pipeline);
-            if run > 1 { 2 } else { 1 }
-        }
+        Zero::Gradients if scatter_run(plan) == 1 => 1,
+        Zero::Gradients => 2,
         Zero::Weights => 3,
+    }
+}
+
+/// [`program::Program::scatter_run`] of the plan's program.
+fn scatter_run(plan: &Plan) -> u64 {
+    match plan.zero {
+        Zero::Weights => 1,
+        _ => plan.schedule.backward_run(plan.pipeline, plan.virtual_pipeline),
     }
 }

@@ -143,8 +143,12 @@ impl Pieces {
                 let chunks: Vec<Chunk> =
                     class.chunks.iter().map(|c| chunk(c, &prices, &traffic)).collect();
                 let blocks: u64 = class.chunks.iter().flatten().map(|(_, times)| times).sum();
-                let shard_slices = (blocks as f64 / chunks.len() as f64).max(1.0);
-                let rules = Rules { shard_slices, shards: program.shards_hide(), ..rules };
+                let rules = rules.of_rank(
+                    blocks as f64,
+                    chunks.len() as f64,
+                    program.gathers(),
+                    program.scatters(),
+                );
                 class_pieces(class, &chunks, &rules, &placed, machine)
             })
             .collect();
@@ -320,7 +324,7 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, experts: Option<f64>)
     }
     let launches = sum.cost.launches * rules.launch.host_s + sum.collectives * rules.collective_s;
     let copies =
-        if sum.copies > 0.0 { sum.copies + sum.cost.seconds / rules.shard_slices } else { 0.0 };
+        if sum.copies > 0.0 { sum.copies + sum.cost.seconds / rules.pass_blocks } else { 0.0 };
     let mut piece = Piece {
         host_s: if rules.launch.graphs { copies } else { launches.max(copies) },
         by_class: sum.by_class,
@@ -340,7 +344,7 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, experts: Option<f64>)
         1.0
     };
     // Nor has the first gather of a pass, or the last scatter; it goes before the others of its stream.
-    let shard_first = if rules.shards { 1.0 / rules.shard_slices } else { 1.0 };
+    let shard_first = 1.0 - rules.shards_beside;
     let mut alone = vec![shard.part(shard_first), tensor.part(first)];
     // What no partner hides of expert traffic comes last: a stream keeps its order, so before the compute
     // it would wait for what runs beside that compute.
@@ -411,11 +415,11 @@ mod tests {
         };
         let rules = Rules {
             overlap,
-            shards: false,
+            shards_beside: 0.0,
             launch: kernel::Launch { graphs: true, host_s: 0.0 },
             collective_s: 0.0,
             tensor_slices: 2.0,
-            shard_slices: f64::INFINITY,
+            pass_blocks: f64::INFINITY,
             cores: 0.0,
             reserved: 0.0,
         };
