@@ -152,12 +152,9 @@ impl Plan {
         self.schedule.stages(self.pipeline, self.virtual_pipeline)
     }
 
-    /// Most chunk-activations that pipeline rank `rank` holds at once ([`Schedule::held`]).
-    pub fn held(&self, micro_batches: u64, rank: u64) -> u64 {
-        let (p, v) = (self.pipeline, self.virtual_pipeline);
-        // Without expert traffic no passes are paired.
-        let pairs = self.overlap.expert && self.expert * self.expert_tensor > 1;
-        self.schedule.held(pairs, p, v, micro_batches, rank)
+    /// Most chunk-activations that pipeline rank `rank` holds at once ([`Schedule::in_flight`]).
+    pub fn in_flight(&self, micro_batches: u64, rank: u64) -> u64 {
+        self.schedule.in_flight(self.pipeline, self.virtual_pipeline, micro_batches, rank)
     }
 
     /// Share of the blocks whose saved tensors wait in the host's memory.

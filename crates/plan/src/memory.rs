@@ -299,7 +299,7 @@ pub fn memory(
     if shape.ties_apart && rank + 1 == plan.pipeline {
         holds.add_tied_copy(plan, model);
     }
-    holds.peak(plan, recipe, plan.held(shape.micro_batches, rank))
+    holds.peak(plan, recipe, plan.in_flight(shape.micro_batches, rank))
 }
 
 fn two_largest(sizes: impl Iterator<Item = f64>) -> f64 {

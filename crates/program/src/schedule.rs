@@ -113,7 +113,8 @@ impl Schedule {
     /// `GPipe` m·v; 1F1B p - rank; interleaved warm-up 2(p-rank-1) + (v-1)p + 1; ZB-H1 p;
     /// ZB-H2 2p-1; ZB-V 2p; V-Half p+2 (the paper's p/2 of whole stages and the one being turned
     /// round); `DualPipe` and `DualPipeV` one more than the stages' number
-    /// (`DualPipe` README; arXiv 2405.15362, 2205.05198).
+    /// (`DualPipe` README; arXiv 2405.15362, 2205.05198). 1F1B that runs a forward beside a backward pass
+    /// holds no more: block by block the one frees what the other fills, but for the block at hand.
     ///
     /// ```
     /// use program::Schedule;
@@ -134,30 +135,6 @@ impl Schedule {
             Self::DualPipe => (p + 1).min(m),
             Self::DualPipeV => (2 * p + 1).min(2 * m),
         }
-    }
-
-    /// [`Schedule::in_flight`], and one more where plain or interleaved 1F1B runs a forward beside a
-    /// backward pass (`batch_overlap`): they are of two micro-batches, and both are held. Megatron-Core
-    /// lengthens the warm-up by one for it (`overlap_moe_expert_parallel_comm`).
-    ///
-    /// ```
-    /// use program::Schedule;
-    /// // Without a pipeline two micro-batches are held, not one.
-    /// assert_eq!(Schedule::OneFOneB.held(true, 1, 1, 32, 0), 2);
-    /// assert_eq!(Schedule::OneFOneB.held(false, 1, 1, 32, 0), 1);
-    /// assert_eq!(Schedule::DualPipe.held(true, 16, 1, 120, 3), 17);
-    /// ```
-    pub fn held(
-        self,
-        batch_overlap: bool,
-        ranks: u64,
-        virtual_stages: u64,
-        micro_batches: u64,
-        rank: u64,
-    ) -> u64 {
-        let alone = self.in_flight(ranks, virtual_stages, micro_batches, rank);
-        let pair = u64::from(batch_overlap && self == Self::OneFOneB);
-        (alone + pair).min(alone.max(micro_batches * virtual_stages))
     }
 
     /// Micro-batches that a chunk runs backward before the rank turns to another chunk, at least: what

@@ -54,7 +54,7 @@ impl Recorder {
         let ranks = self.stages as u64;
         for (rank, held) in memory.iter().enumerate() {
             let Program { schedule, chunks, micro_batches, .. } = *program;
-            let most = schedule.held(program.pairs(), ranks, chunks, micro_batches, rank as u64);
+            let most = schedule.in_flight(ranks, chunks, micro_batches, rank as u64);
             self.kept.push(held.activations / most.max(1) as f64);
         }
         for (at, class) in self.classes.iter_mut().enumerate() {

@@ -22,7 +22,7 @@ impl Evaluator<'_> {
         if ties && rank + 1 == self.plan.pipeline {
             holds.add_tied_copy(&self.plan, &self.problem.model);
         }
-        let alive = self.plan.held(self.micro_batches, rank);
+        let alive = self.plan.in_flight(self.micro_batches, rank);
         holds.peak(&self.plan, &self.problem.recipe, alive).total()
     }
 
@@ -59,7 +59,7 @@ impl Evaluator<'_> {
                 holds.kept += kept * f64::from(times.0 + times.1);
                 holds.working = holds.working.max(least.at_once - kept);
             }
-            let alive = self.plan.held(self.micro_batches, r as u64);
+            let alive = self.plan.in_flight(self.micro_batches, r as u64);
             most = most.max(holds.peak(&self.plan, &self.problem.recipe, alive).total());
         }
         most
