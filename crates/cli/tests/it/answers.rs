@@ -99,6 +99,6 @@ fn a_machine_without_a_plan_says_what_would_be_enough() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let why = |at: usize| answer["groups"][0]["absent"][at]["why"].as_str().expect("a reason");
-    assert!(why(0).contains("GB a chip in place of 80 GB"), "{}", why(0));
+    assert!(why(0).contains("GB a chip in place of 85.47 GB"), "{}", why(0));
     assert!(why(1).contains("1009 chips"), "{}", why(1));
 }
