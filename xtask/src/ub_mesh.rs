@@ -1,5 +1,5 @@
 //! `cargo xtask ub-mesh`: figures 17, 19 and 20 of UB-Mesh (arXiv 2503.20377) by the planner, as the
-//! page `docs/src/concepts/ub-mesh.md`. Takes tens of minutes; the page is kept with the sources.
+//! page `docs/src/concepts/ub-mesh.md`. Takes ten minutes or more; the page is kept with the sources.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use std::collections::BTreeMap;
@@ -19,8 +19,17 @@ const MODELS: [(&str, &str); 5] = [
     ("gpt4-2t", "GPT4-2T"),
     ("moe-10t", "MoE-10T"),
 ];
-/// Sequence length and sequences a step: one short and one long of the paper's 8K to 10M.
-const LENGTHS: [(u64, u64); 2] = [(8_192, 2_048), (262_144, 64)];
+/// Sequence length and sequences a step, over the paper's 8K to 10M.
+const LENGTHS: [(u64, u64); 5] =
+    [(8_192, 2_048), (32_768, 512), (262_144, 64), (1_048_576, 16), (8_388_608, 2)];
+const ALL: &[usize] = &[0, 1, 2, 3, 4];
+/// The paper's two ranges of lengths, 8-32K and 64K-10M.
+const RANGES: [(&str, &[usize]); 2] = [
+    ("8-32K tokens; here 8K and 32K", &[0, 1]),
+    ("64K-10M tokens; here 256K, 1M and 8M", &[2, 3, 4]),
+];
+/// The length that assumptions are tried at.
+const TRIED: usize = 1;
 
 /// Figure 17 (a): model by 2D-FM, 1D-FM-A, 1D-FM-B, Clos = 100; read off the figure to 0.2.
 const FIGURE_17: [[f64; 3]; 5] = [
@@ -30,8 +39,22 @@ const FIGURE_17: [[f64; 3]; 5] = [
     [94.5, 94.7, 98.15],
     [93.2, 94.3, 96.9],
 ];
+/// Figure 17 (b): the same for the two ranges of lengths.
+const FIGURE_17_B: [[f64; 3]; 2] = [[95.5, 98.1, 99.2], [95.0, 96.0, 98.0]];
 /// What of the planner is left for a run without the newer schedules.
 const PLAIN: &[&str] = &["--fix", "plan.schedule=1f1b", "--fix", "plan.virtual_pipeline=1,2,4"];
+/// What is assumed otherwise for one row of a table: prefix of its cluster files, words on the page.
+const ASSUMPTIONS: [(&str, &str); 9] = [
+    ("", "as above"),
+    ("bin-", "a chip of 78 % of the FLOP/s and two thirds of the memory (950DT, 28 cores)"),
+    ("fast-", "lanes of twice the rate, or a chip half as fast"),
+    ("half-", "half the batch"),
+    ("twice-", "twice the batch"),
+    ("plain-", "1F1B schedules only"),
+    ("narrow-", "16 lanes beyond the Clos's rack, as the others have"),
+    ("relay-", "idle links of boards and racks relay, as those between racks do"),
+    ("lend-", "boards borrow the switches above them"),
+];
 const RACKS: [&str; 4] = ["ub-mesh-8192", "ub-mesh-1d-fm-a", "ub-mesh-1d-fm-b", "ub-mesh-clos"];
 
 /// Figure 19: shortest, detour, borrow, both, Clos between racks = 100.
@@ -73,9 +96,11 @@ fn page(folder: &Path) -> Result<String> {
             jobs.extend(LANES.map(|l| (format!("x{l}"), model, length)));
         }
     }
-    let assumed =
-        ["slower-", "narrow-", "plain-"].iter().flat_map(|p| RACKS.map(|c| format!("{p}{c}")));
-    jobs.extend(assumed.map(|c| (c, 1, 0)));
+    for (prefix, _) in &ASSUMPTIONS[1..] {
+        for model in 0..MODELS.len() {
+            jobs.extend(RACKS.map(|c| (format!("{prefix}{c}"), model, TRIED)));
+        }
+    }
     let rates = rates(&clusters, &jobs)?;
     let rate = |c: &str, model: usize, length: usize| {
         rates.get(&(c.to_owned(), model, length)).copied().context("a plan that was asked for")
@@ -100,37 +125,55 @@ fn figure_17(out: &mut String, against: Against<'_>) -> Result<()> {
         "\n## Figure 17: wiring of the rack\n\nThroughput, Clos = 100; printed / here.\n\n\
          | model | 2D-FM | 1D-FM-A | 1D-FM-B | order kept |\n|---|---|---|---|---|\n",
     );
-    let mut kept = 0;
-    for (model, printed) in FIGURE_17.iter().enumerate() {
+    let racks = |prefix: &str, model: usize, lengths: &[usize]| -> Result<[f64; 3]> {
+        let clos = format!("{prefix}{}", RACKS[3]);
         let mut found = [0.0; 3];
-        for (i, rack) in RACKS[..3].iter().enumerate() {
-            found[i] = against(rack, RACKS[3], model, &[0, 1])?;
+        for (share, rack) in found.iter_mut().zip(RACKS) {
+            *share = against(&format!("{prefix}{rack}"), &clos, model, lengths)?;
         }
-        // Both sides of a pair are read off the figure to 0.2: less than 0.4 apart is a tie.
-        let ordered = found.windows(2).all(|w| w[1] > w[0] - 0.4) && found[2] < 100.4;
-        kept += usize::from(ordered);
-        let cells: Vec<String> =
-            printed.iter().zip(found).map(|(p, f)| format!("{p:.1} / {f:.1}")).collect();
-        let word = if ordered { "yes" } else { "no" };
-        writeln!(out, "| {} | {} | {word} |", MODELS[model].1, cells.join(" | "))?;
+        Ok(found)
+    };
+    for (model, printed) in FIGURE_17.iter().enumerate() {
+        let found = racks("", model, ALL)?;
+        let word = if ordered(&found) { "yes" } else { "no" };
+        writeln!(out, "| {} | {} | {word} |", MODELS[model].1, pairs(printed, &found))?;
     }
-    ensure!(kept >= 3, "the order of the wirings is kept for {kept} models of 5");
-    out.push_str("\nWhat the assumptions move, for GPT3-175B and 8K tokens:\n\n");
-    out.push_str("| assumption | 2D-FM | 1D-FM-A | 1D-FM-B |\n|---|---|---|---|\n");
-    for (prefix, words) in [
-        ("", "as above: 950DT, 64 lanes beyond the Clos's rack"),
-        ("slower-", "a chip of 70 % of the FLOP/s (950DT, 28 cores)"),
-        ("narrow-", "16 lanes beyond the Clos's rack, as the others have"),
-        ("plain-", "1F1B schedules only"),
-    ] {
-        let mut cells = Vec::new();
-        for rack in &RACKS[..3] {
-            let (rack, clos) = (format!("{prefix}{rack}"), format!("{prefix}{}", RACKS[3]));
-            cells.push(format!("{:.1}", against(&rack, &clos, 1, &[0])?));
+    let mean = |prefix: &str, lengths: &[usize]| -> Result<([f64; 3], usize)> {
+        let (mut mean, mut kept) = ([0.0; 3], 0);
+        for model in 0..MODELS.len() {
+            let found = racks(prefix, model, lengths)?;
+            kept += usize::from(ordered(&found));
+            for (sum, share) in mean.iter_mut().zip(found) {
+                *sum += share / MODELS.len() as f64;
+            }
         }
-        writeln!(out, "| {words} | {} |", cells.join(" | "))?;
+        Ok((mean, kept))
+    };
+    out.push_str("\n| sequences, mean of the models | 2D-FM | 1D-FM-A | 1D-FM-B |\n|---|---|---|---|\n");
+    for ((words, lengths), printed) in RANGES.iter().zip(&FIGURE_17_B) {
+        writeln!(out, "| {words} | {} |", pairs(printed, &mean("", lengths)?.0))?;
+    }
+    out.push_str(
+        "\nWhat the assumptions move, mean of the models at 32K tokens:\n\n\
+         | assumption | 2D-FM | 1D-FM-A | 1D-FM-B | models in order |\n|---|---|---|---|---|\n",
+    );
+    for (prefix, words) in ASSUMPTIONS {
+        let ([x, a, b], kept) = mean(prefix, &[TRIED])?;
+        writeln!(out, "| {words} | {x:.1} | {a:.1} | {b:.1} | {kept} of {} |", MODELS.len())?;
     }
     Ok(())
+}
+
+/// Whether wirings come in the figure's order. Both sides of a pair are read off it to 0.2: less than
+/// 0.4 apart is a tie.
+fn ordered(found: &[f64; 3]) -> bool {
+    found.windows(2).all(|w| w[1] > w[0] - 0.4) && found[2] < 100.4
+}
+
+/// Cells of printed and found shares.
+fn pairs(printed: &[f64], found: &[f64]) -> String {
+    let cells = printed.iter().zip(found).map(|(p, f)| format!("{p:.1} / {f:.1}"));
+    cells.collect::<Vec<_>>().join(" | ")
 }
 
 fn figure_19(out: &mut String, against: Against<'_>) -> Result<()> {
@@ -141,7 +184,7 @@ fn figure_19(out: &mut String, against: Against<'_>) -> Result<()> {
     for (model, printed) in FIGURE_19 {
         let mut found = [0.0; 4];
         for (i, route) in ROUTES.iter().enumerate() {
-            found[i] = against(route, "x16", model, &[0, 1])?;
+            found[i] = against(route, "x16", model, ALL)?;
         }
         let [shortest, detour, borrow, both] = found;
         let ordered = shortest <= detour + 0.01 && shortest <= borrow + 0.01;
@@ -158,20 +201,17 @@ fn figure_20(out: &mut String, against: Against<'_>) -> Result<()> {
         "\n## Figure 20: lanes between racks\n\nThroughput, x4 = 100, mean of LLAMA-70B, GPT3-175B and \
          GPT4-2T; printed / here.\n\n| sequences | x8 | x16 | x32 |\n|---|---|---|---|\n",
     );
-    for (length, words) in ["8-32K tokens; here 8K", "64K-10M tokens; here 256K"].iter().enumerate()
-    {
+    for ((words, lengths), printed) in RANGES.iter().zip(&FIGURE_20) {
         let mut found = Vec::new();
         for lanes in &LANES[1..] {
             let mut sum = 0.0;
             for (model, _) in FIGURE_19 {
-                sum += against(&format!("x{lanes}"), "x4", model, &[length])?;
+                sum += against(&format!("x{lanes}"), "x4", model, lengths)?;
             }
             found.push(sum / FIGURE_19.len() as f64);
         }
         ensure!(found.windows(2).all(|w| w[1] > w[0] - 0.01), "wider is never slower: {found:?}");
-        let cells: Vec<String> =
-            FIGURE_20[length].iter().zip(&found).map(|(p, f)| format!("{p:.1} / {f:.1}")).collect();
-        writeln!(out, "| {words} | {} |", cells.join(" | "))?;
+        writeln!(out, "| {words} | {} |", pairs(printed, &found))?;
     }
     Ok(())
 }
@@ -183,10 +223,9 @@ fn variants(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut files: BTreeMap<String, String> = BTreeMap::new();
     for (id, text) in RACKS.iter().zip(&racks) {
         files.insert((*id).to_owned(), text.clone());
-        let slower = text.replace("chip = \"ascend-950dt\"", "chip = \"ascend-950dt-28core\"");
-        files.insert(format!("slower-{id}"), slower);
-        files.insert(format!("narrow-{id}"), text.clone());
-        files.insert(format!("plain-{id}"), text.clone());
+        for (prefix, _) in &ASSUMPTIONS[1..] {
+            files.insert(format!("{prefix}{id}"), assumed(prefix, text));
+        }
     }
     // The second level of the Clos on 16 lanes: four times as many chips share a lane up.
     let (rack, beyond) = racks[3].rsplit_once("\n[[level]]").context("two levels")?;
@@ -242,8 +281,31 @@ fn rates(clusters: &BTreeMap<String, String>, jobs: &[Job]) -> Result<BTreeMap<J
     found.into_inner().map_err(|e| anyhow!("{e}"))
 }
 
+/// A rack's file under an assumption that is the machine's.
+fn assumed(prefix: &str, text: &str) -> String {
+    let mesh = "wiring = \"full-mesh\"\n";
+    match prefix {
+        "bin-" => text.replace("chip = \"ascend-950dt\"", "chip = \"ascend-950dt-28core\""),
+        "fast-" => {
+            let twice = |rate: &str| rate.parse().map_or(rate.to_owned(), |r: u64| (2 * r).to_string());
+            let mut parts = text.split("bandwidth = { value = \"");
+            let mut out = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                let (rate, rest) = part.split_once(' ').unwrap_or((part, ""));
+                out += &format!("bandwidth = {{ value = \"{} {rest}", twice(rate));
+            }
+            out
+        }
+        "relay-" => text.replace("detour = true\n", "").replace(mesh, &format!("{mesh}detour = true\n")),
+        "lend-" => text.replace("borrow = true\n", "").replace(mesh, &format!("{mesh}borrow = true\n")),
+        _ => text.to_owned(),
+    }
+}
+
 fn best(clusters: &BTreeMap<String, String>, (cluster, model, length): &Job) -> Result<f64> {
-    let (sequence, batch) = LENGTHS[*length];
+    let (sequence, mut batch) = LENGTHS[*length];
+    batch = if cluster.starts_with("half-") { batch / 2 } else { batch };
+    batch = if cluster.starts_with("twice-") { batch * 2 } else { batch };
     let path = clusters.get(cluster).context("a variant")?;
     let program = Path::new("target/fast/supernode").canonicalize()?;
     let output = Command::new(program)

@@ -13,6 +13,9 @@ pub enum Algorithm {
     Tree,
     /// One phase per level, inside out and back; each phase direct or by halving and doubling.
     Hierarchical,
+    /// The same, but full meshes in pairs: a share of the bytes goes along one and then the other, the
+    /// rest the other way round, so that both are busy.
+    Crossed,
     /// Reduction in the switches of one level (all-reduce only).
     InNetwork,
     /// Every member sends to every other directly (all-to-all, point to point).
@@ -26,6 +29,7 @@ impl Algorithm {
             Self::Ring => "ring",
             Self::Tree => "tree",
             Self::Hierarchical => "hierarchical",
+            Self::Crossed => "crossed",
             Self::InNetwork => "in-network",
             Self::Direct => "direct",
         }
@@ -34,15 +38,14 @@ impl Algorithm {
     /// What can carry out `operation`.
     pub fn legal(operation: Collective) -> &'static [Self] {
         match operation {
-            Collective::AllReduce => &[Self::Ring, Self::Tree, Self::Hierarchical, Self::InNetwork],
-            Collective::AllGather | Collective::ReduceScatter => &[Self::Ring, Self::Hierarchical],
+            Collective::AllReduce => {
+                &[Self::Ring, Self::Tree, Self::Hierarchical, Self::Crossed, Self::InNetwork]
+            }
+            Collective::AllGather | Collective::ReduceScatter => {
+                &[Self::Ring, Self::Hierarchical, Self::Crossed]
+            }
             Collective::AllToAll | Collective::SendRecv => &[Self::Direct],
         }
-    }
-
-    /// Whether levels carry their bytes at the same time (the slowest counts) or one after another.
-    pub fn is_pipelined(self) -> bool {
-        self != Self::Hierarchical
     }
 }
 
@@ -51,6 +54,9 @@ impl Algorithm {
 pub struct Phase {
     /// The level.
     pub level: usize,
+    /// Phases of one stage carry their bytes at the same time, and the slowest counts; stages follow
+    /// one another.
+    pub stage: usize,
     /// Dependent steps there.
     pub steps: f64,
     /// Bytes a rank pushes into the level.
@@ -59,16 +65,19 @@ pub struct Phase {
     pub bytes_per_s: f64,
 }
 
-/// At most one phase a level, no allocation.
+/// Most phases: two a level.
+pub(crate) const MAX_PHASES: usize = 2 * MAX_LEVELS;
+
+/// At most two phases a level, no allocation.
 pub(crate) struct Phases {
-    list: [Phase; MAX_LEVELS],
+    list: [Phase; MAX_PHASES],
     len: usize,
 }
 
 impl Phases {
     fn new() -> Self {
         Self {
-            list: [Phase { level: 0, steps: 0.0, bytes: 0.0, bytes_per_s: 1.0 }; MAX_LEVELS],
+            list: [Phase { level: 0, stage: 0, steps: 0.0, bytes: 0.0, bytes_per_s: 1.0 }; MAX_PHASES],
             len: 0,
         }
     }
@@ -113,6 +122,7 @@ pub(crate) fn phases(
         Algorithm::Ring => Some(ring(fabric, span, bytes, passes)),
         Algorithm::Tree => Some(tree(fabric, span, bytes)),
         Algorithm::Hierarchical => Some(hierarchical(fabric, span, bytes, passes)),
+        Algorithm::Crossed => crossed(fabric, span, bytes, passes),
         Algorithm::InNetwork => in_network(fabric, span, bytes),
         Algorithm::Direct if operation == Collective::SendRecv => Some(point(fabric, span, bytes)),
         Algorithm::Direct => Some(all_to_all(fabric, span, bytes, fewer_copies)),
@@ -121,7 +131,7 @@ pub(crate) fn phases(
 
 /// Levels the group crosses, with the fewest members inside one instance of the level below: what
 /// enters and leaves that instance goes through their ports.
-fn crossed<'a>(
+fn used<'a>(
     fabric: &'a Fabric,
     span: &'a Span,
 ) -> impl Iterator<Item = (usize, &'a Channel, u64, u64)> {
@@ -137,11 +147,12 @@ fn crossed<'a>(
 fn ring(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases {
     let n = span.size() as f64;
     let mut out = Phases::new();
-    for (level, channel, fan, below) in crossed(fabric, span) {
+    for (level, channel, fan, below) in used(fabric, span) {
         let (_, _, instances) = span.below(level);
         let hops = (instances - span.touched[level]) as f64;
         out.push(Phase {
             level,
+            stage: 0,
             steps: passes * hops,
             bytes: passes * (n - 1.0) / n * bytes / below as f64,
             bytes_per_s: channel.usable(fan),
@@ -154,10 +165,11 @@ fn ring(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases {
 /// (NCCL's double binary tree).
 fn tree(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
     let mut out = Phases::new();
-    for (level, channel, fan, below) in crossed(fabric, span) {
+    for (level, channel, fan, below) in used(fabric, span) {
         let depth = if below == 1 && level == 0 { (fan - 1) as f64 } else { log2_ceil(fan) };
         out.push(Phase {
             level,
+            stage: 0,
             steps: 2.0 * depth,
             bytes: 2.0 * bytes / below as f64,
             bytes_per_s: channel.usable(fan),
@@ -167,23 +179,86 @@ fn tree(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
 }
 
 /// Reduce-scatter inside out, all-gather back: level l moves (f-1)/f of what is left, B over the
-/// members below. Direct on a full mesh (one step), else halving and doubling (log2 f steps).
+/// members below.
 fn hierarchical(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases {
     let mut out = Phases::new();
-    for (level, channel, fan, below) in crossed(fabric, span) {
-        let steps = match channel.wiring {
-            Wiring::FullMesh => 1.0,
-            Wiring::Switch => log2_ceil(fan),
-            Wiring::Torus => torus_steps(channel, fan),
-        };
-        out.push(Phase {
-            level,
-            steps: passes * steps,
-            bytes: passes * (fan - 1) as f64 / fan as f64 * bytes / below as f64,
-            bytes_per_s: channel.usable(fan),
-        });
+    for (stage, (level, channel, fan, below)) in used(fabric, span).enumerate() {
+        out.push(alone(level, channel, fan, stage, bytes / below as f64, passes));
     }
     out
+}
+
+/// A level by itself with `left` bytes a rank: direct on a full mesh (one step), else by halving and
+/// doubling (log2 f steps).
+fn alone(
+    level: usize,
+    channel: &Channel,
+    fan: u64,
+    stage: usize,
+    left: f64,
+    passes: f64,
+) -> Phase {
+    let steps = match channel.wiring {
+        Wiring::FullMesh => 1.0,
+        Wiring::Switch => log2_ceil(fan),
+        Wiring::Torus => torus_steps(channel, fan),
+    };
+    Phase {
+        level,
+        stage,
+        steps: passes * steps,
+        bytes: passes * (fan - 1) as f64 / fan as f64 * left,
+        bytes_per_s: channel.usable(fan),
+    }
+}
+
+/// As the hierarchical one, but a full mesh and the next one at once: of the bytes left the share s
+/// goes along the first and then the second, the rest the other way round, in two steps. `None`
+/// where no two meshes follow each other, or where members lie unevenly.
+///
+/// With x and y members, and a = (x-1)/x/P and b = (y-1)/y/Q seconds a byte at rates P and Q, the
+/// first step takes max(s·a, (1-s)·b) and the second max((1-s)·a/y, s·b/x). s = b/(a+b) ends the
+/// first on both at once and makes the sum least: beside it the first step grows by a or b, and the
+/// second falls by no more than a/y or b/x. Where x = y and P = Q it is the bound of every algorithm,
+/// (1 - 1/(x·y))·B over P + Q, all links busy all the time; else the shorter part of the second step
+/// waits. UB-Mesh (arXiv 2503.20377, multi-ring) and HCCL (its two-shot mesh of two dimensions, which
+/// splits by x and y) use both meshes.
+fn crossed(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Option<Phases> {
+    if span.least != span.most {
+        return None;
+    }
+    let mut out = Phases::new();
+    let mut levels = used(fabric, span).peekable();
+    let (mut stage, mut pairs) = (0, 0);
+    while let Some((level, channel, fan, below)) = levels.next() {
+        let left = bytes / below as f64;
+        let mesh = |c: &Channel| c.wiring == Wiring::FullMesh;
+        let next = if mesh(channel) { levels.next_if(|n| mesh(n.1)) } else { None };
+        let Some((other, second, across, _)) = next else {
+            out.push(alone(level, channel, fan, stage, left, passes));
+            stage += 1;
+            continue;
+        };
+        // What both borrow of the same switches is half for each.
+        let shared = channel.borrowed_bytes_per_s.min(second.borrowed_bytes_per_s) / 2.0;
+        let rate = |c: &Channel, f: u64| c.usable(f) - shared;
+        let seconds = |c: &Channel, f: u64| (f - 1) as f64 / f as f64 / rate(c, f);
+        let (a, b) = (seconds(channel, fan), seconds(second, across));
+        let share = b / (a + b);
+        // Both meshes take their step at the same time: the longer latency counts.
+        let slower = if channel.latency_s >= second.latency_s { level } else { other };
+        let mut step = |level: usize, channel: &Channel, fan: u64, stage: usize, left: f64| {
+            let phase = alone(level, channel, fan, stage, left, passes);
+            let steps = if level == slower { passes } else { 0.0 };
+            out.push(Phase { steps, bytes_per_s: rate(channel, fan), ..phase });
+        };
+        step(level, channel, fan, stage, share * left);
+        step(other, second, across, stage, (1.0 - share) * left);
+        step(level, channel, fan, stage + 1, (1.0 - share) * left / across as f64);
+        step(other, second, across, stage + 1, share * left / fan as f64);
+        (stage, pairs) = (stage + 2, pairs + 1);
+    }
+    (pairs > 0).then_some(out)
 }
 
 /// Each rank sends its B to the switch and the reduced B/n of its part back out: B·(1 + 1/n).
@@ -196,6 +271,7 @@ fn in_network(fabric: &Fabric, span: &Span, bytes: f64) -> Option<Phases> {
         let n = span.fan[level] as f64;
         out.push(Phase {
             level,
+            stage: 0,
             steps: 2.0,
             bytes: bytes * (1.0 + 1.0 / n),
             bytes_per_s: channel.bytes_per_s,
@@ -243,10 +319,21 @@ fn by_share(
     share: impl Fn(usize, &Channel, u64, u64) -> f64,
 ) -> Phases {
     let mut out = Phases::new();
+<<<<<<< HEAD
     for (level, channel, fan, below) in crossed(fabric, span) {
+=======
+    for (level, channel, fan, below) in used(fabric, span) {
+        let beyond = match channel.wiring {
+            Wiring::Switch => (span.most[level] - below) as f64 / n,
+            Wiring::FullMesh | Wiring::Torus => {
+                (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
+            }
+        };
+>>>>>>> 7a1d1be ([collective] meshes of two dimensions reduce and gather over both at once, in closed form as on the graph; [xtask] UB-Mesh's figures over five lengths, with more assumptions)
         let hops = if channel.wiring == Wiring::Torus { torus_hops(channel, fan) } else { 1.0 };
         out.push(Phase {
             level,
+            stage: 0,
             steps: 1.0,
             bytes: bytes * share(level, channel, fan, below) * hops,
             bytes_per_s: channel.usable(fan),
@@ -275,7 +362,7 @@ fn point(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
     if let Some(level) = span.outermost() {
         let channel = &fabric.channels()[level];
         // One peer: one link of a full mesh.
-        out.push(Phase { level, steps: 1.0, bytes, bytes_per_s: channel.usable(2) });
+        out.push(Phase { level, stage: 0, steps: 1.0, bytes, bytes_per_s: channel.usable(2) });
     }
     out
 }

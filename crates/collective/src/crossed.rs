@@ -1,45 +1,38 @@
 //! Steps over full meshes: two dimensions at once, and everything to everyone.
 
-use crate::steps::{Pattern, Placed, direct, lines, nhr};
+use crate::steps::{Pattern, Placed, alone, direct, lines};
 use fabric::{Layout, Network};
 
-/// A reduce-scatter over a mesh of two dimensions: the share s goes along the first and then the
-/// second, the rest the other way round, so that both dimensions are busy; beyond them level by
+/// A reduce-scatter over meshes in pairs: the share s goes along the first and then the second, the
+/// rest the other way round, so that both dimensions are busy; what is no mesh of a pair level by
 /// level, as the hierarchical one.
 ///
 /// With x and y members and links of rates p and q, s = x·p / (x·p + y·q) lets the first step end
 /// on both dimensions at once. Each rank sends (1 - 1/(x·y)) of the bytes, as few as any algorithm.
+/// The closed form of the same is [`crate::Algorithm::Crossed`].
 pub(crate) fn crossed(network: &Network, group: &Placed, bytes: f64) -> Option<Vec<Pattern>> {
-    let topology = network.topology();
-    let used: Vec<usize> = (0..group.fan.len()).filter(|l| group.fan[*l] > 1).collect();
-    let (&[first, second], beyond) = used.split_first_chunk::<2>()?;
-    let mesh =
-        |level: usize| topology.levels.get(level).map(|l| l.layout) == Some(Layout::FullMesh);
-    if !mesh(first) || !mesh(second) {
-        return None;
+    let levels = &network.topology().levels;
+    let mesh = |l: usize| levels.get(l).map(|l| l.layout) == Some(Layout::FullMesh);
+    let mut used = (0..group.fan.len()).filter(|l| group.fan[*l] > 1).peekable();
+    let (mut out, mut left, mut pairs) = (Vec::new(), bytes, 0);
+    while let Some(first) = used.next() {
+        let Some(second) = (if mesh(first) { used.next_if(|l| mesh(*l)) } else { None }) else {
+            out.extend(alone(network, group, first, left));
+            left /= group.fan[first] as f64;
+            continue;
+        };
+        let [x, y] = [first, second].map(|l| group.fan[l] as f64);
+        let [p, q] = [first, second].map(|l| levels[l].link_bytes_per_s);
+        let share = x * p / (x * p + y * q);
+        let [along, across] = [first, second].map(|l| lines(group, l, &group.fan));
+        let both =
+            |a: Pattern, b: Pattern| Pattern { transfers: [a.transfers, b.transfers].concat(), ..a };
+        let (one, other) = (left * share, left * (1.0 - share));
+        out.push(both(direct(group, &along, one), direct(group, &across, other)));
+        out.push(both(direct(group, &across, one / x), direct(group, &along, other / y)));
+        (left, pairs) = (left / (x * y), pairs + 1);
     }
-    let [x, y] = [first, second].map(|l| group.fan[l] as f64);
-    let [p, q] = [first, second].map(|l| topology.levels[l].link_bytes_per_s);
-    let share = x * p / (x * p + y * q);
-    let [along, across] = [first, second].map(|l| lines(group, l, &group.fan));
-    let both =
-        |a: Pattern, b: Pattern| Pattern { transfers: [a.transfers, b.transfers].concat(), ..a };
-    let (one, other) = (bytes * share, bytes * (1.0 - share));
-    let mut out = vec![
-        both(direct(group, &along, one), direct(group, &across, other)),
-        both(direct(group, &across, one / x), direct(group, &along, other / y)),
-    ];
-    let mut left = bytes / (x * y);
-    for &level in beyond {
-        let lines = lines(group, level, &group.fan);
-        if mesh(level) {
-            out.push(direct(group, &lines, left));
-        } else {
-            out.extend(nhr(group, &lines, left));
-        }
-        left /= group.fan[level] as f64;
-    }
-    Some(out)
+    (pairs > 0).then_some(out)
 }
 
 /// Everything to everyone at once.

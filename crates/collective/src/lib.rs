@@ -25,7 +25,7 @@ pub use measured::measured;
 pub use on_graph::{Degraded, GraphCost, degraded, on_graph, seconds, unfolded};
 pub use steps::{OPERATIONS, Operation, Pattern, Placed, SCHEMES, Scheme, steps};
 
-use algorithm::phases;
+use algorithm::{MAX_PHASES, phases};
 use fabric::{Fabric, Span};
 use model::Collective;
 
@@ -68,16 +68,17 @@ pub fn price(
     fewer_copies: &[f64; fabric::MAX_LEVELS],
 ) -> Option<Cost> {
     let list = phases(fabric, span, operation, algorithm, bytes, fewer_copies)?;
-    let (mut latency_s, mut sum_s, mut worst) = (0.0, 0.0, (0.0, 0));
+    let (mut latency_s, mut worst) = (0.0, (0.0, 0));
+    let mut stages = [0.0_f64; MAX_PHASES];
     for phase in list.iter() {
         let transfer_s = phase.bytes / phase.bytes_per_s;
         latency_s += phase.steps * fabric.channels()[phase.level].latency_s;
-        sum_s += transfer_s;
+        stages[phase.stage] = stages[phase.stage].max(transfer_s);
         if transfer_s > worst.0 {
             worst = (transfer_s, phase.level);
         }
     }
-    let mut transfer_s = if algorithm.is_pipelined() { worst.0 } else { sum_s };
+    let mut transfer_s = stages.iter().sum::<f64>();
     if algorithm == Algorithm::InNetwork {
         let channel = &fabric.channels()[worst.1];
         let fill = fill_bytes(channel.reduction_channels, span.fan[worst.1], 1, bytes);

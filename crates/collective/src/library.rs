@@ -104,7 +104,7 @@ fn chosen(
     span.outermost()?;
     Algorithm::legal(operation)
         .iter()
-        .filter(|a| **a != Algorithm::Hierarchical)
+        .filter(|a| !matches!(a, Algorithm::Hierarchical | Algorithm::Crossed))
         .filter_map(|&a| price(fabric, span, operation, a, bytes, &PLAIN))
         .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
 }

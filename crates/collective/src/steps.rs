@@ -46,8 +46,8 @@ pub enum Scheme {
     Pairwise,
     /// Level by level: direct inside meshes, NHR over switches.
     Hierarchical,
-    /// Two mesh dimensions at once: one share of the bytes goes along the first and then the second,
-    /// the rest the other way round (UB-Mesh's and HCCL's mesh of two dimensions).
+    /// Mesh dimensions in pairs, both at once: one share of the bytes goes along the first and then the
+    /// second, the rest the other way round (UB-Mesh's and HCCL's mesh of two dimensions).
     Crossed,
     /// Everyone sends all it has to everyone, who reduces for itself: one step, n - 1 times the bytes
     /// (HCCL's one-shot mesh on its collective engine).
@@ -382,20 +382,24 @@ pub(crate) fn direct(group: &Placed, lines: &[Vec<u64>], bytes: f64) -> Pattern 
 
 /// Reduce-scatter inside out: each level on what is left, B over the members below.
 fn hierarchical(network: &Network, group: &Placed, bytes: f64) -> Option<Vec<Pattern>> {
-    use fabric::Layout;
     if group.fan.iter().filter(|f| **f > 1).count() < 2 {
         return None;
     }
     let (mut out, mut left) = (Vec::new(), bytes);
     for (level, &fan) in group.fan.iter().enumerate().filter(|f| *f.1 > 1) {
-        let lines = lines(group, level, &group.fan);
-        match network.topology().levels[level].layout {
-            Layout::FullMesh => out.push(direct(group, &lines, left)),
-            _ => out.extend(nhr(group, &lines, left)),
-        }
+        out.extend(alone(network, group, level, left));
         left /= fan as f64;
     }
     Some(out)
+}
+
+/// A level by itself: direct inside meshes, NHR over switches.
+pub(crate) fn alone(network: &Network, group: &Placed, level: usize, left: f64) -> Vec<Pattern> {
+    let lines = lines(group, level, &group.fan);
+    match network.topology().levels[level].layout {
+        fabric::Layout::FullMesh => vec![direct(group, &lines, left)],
+        _ => nhr(group, &lines, left),
+    }
 }
 
 fn all_to_all(group: &Placed, scheme: Scheme, bytes: f64) -> Option<Vec<Pattern>> {
