@@ -77,7 +77,8 @@ pub(crate) struct Phases {
 impl Phases {
     fn new() -> Self {
         Self {
-            list: [Phase { level: 0, stage: 0, steps: 0.0, bytes: 0.0, bytes_per_s: 1.0 }; MAX_PHASES],
+            list: [Phase { level: 0, stage: 0, steps: 0.0, bytes: 0.0, bytes_per_s: 1.0 };
+                MAX_PHASES],
             len: 0,
         }
     }
@@ -190,14 +191,7 @@ fn hierarchical(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases
 
 /// A level by itself with `left` bytes a rank: direct on a full mesh (one step), else by halving and
 /// doubling (log2 f steps).
-fn alone(
-    level: usize,
-    channel: &Channel,
-    fan: u64,
-    stage: usize,
-    left: f64,
-    passes: f64,
-) -> Phase {
+fn alone(level: usize, channel: &Channel, fan: u64, stage: usize, left: f64, passes: f64) -> Phase {
     let steps = match channel.wiring {
         Wiring::FullMesh => 1.0,
         Wiring::Switch => log2_ceil(fan),

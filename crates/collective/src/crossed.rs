@@ -25,8 +25,10 @@ pub(crate) fn crossed(network: &Network, group: &Placed, bytes: f64) -> Option<V
         let [p, q] = [first, second].map(|l| levels[l].link_bytes_per_s);
         let share = x * p / (x * p + y * q);
         let [along, across] = [first, second].map(|l| lines(group, l, &group.fan));
-        let both =
-            |a: Pattern, b: Pattern| Pattern { transfers: [a.transfers, b.transfers].concat(), ..a };
+        let both = |a: Pattern, b: Pattern| Pattern {
+            transfers: [a.transfers, b.transfers].concat(),
+            ..a
+        };
         let (one, other) = (left * share, left * (1.0 - share));
         out.push(both(direct(group, &along, one), direct(group, &across, other)));
         out.push(both(direct(group, &across, one / x), direct(group, &along, other / y)));
