@@ -313,17 +313,7 @@ fn by_share(
     share: impl Fn(usize, &Channel, u64, u64) -> f64,
 ) -> Phases {
     let mut out = Phases::new();
-<<<<<<< HEAD
-    for (level, channel, fan, below) in crossed(fabric, span) {
-=======
     for (level, channel, fan, below) in used(fabric, span) {
-        let beyond = match channel.wiring {
-            Wiring::Switch => (span.most[level] - below) as f64 / n,
-            Wiring::FullMesh | Wiring::Torus => {
-                (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
-            }
-        };
->>>>>>> 7a1d1be ([collective] meshes of two dimensions reduce and gather over both at once, in closed form as on the graph; [xtask] UB-Mesh's figures over five lengths, with more assumptions)
         let hops = if channel.wiring == Wiring::Torus { torus_hops(channel, fan) } else { 1.0 };
         out.push(Phase {
             level,
