@@ -37,6 +37,9 @@ pub struct Stack {
     /// scattered, tensor by tensor through lists of parts; 0 where it is one call on one buffer.
     /// Seconds.
     pub gather_member: Figure,
+    /// Copies of the rows of FP8 experts, on the way in and on the way out, that pad each expert's rows to
+    /// the multiple its products need after they were sorted; 0 where the sort leaves the room. Ratio.
+    pub expert_padding: Figure,
     /// Share of the cores set aside for communication while passes of two micro-batches overlap,
     /// whether it uses them or not; 0 where its kernels take cores only while they run. Ratio.
     pub reserved_cores: Figure,
@@ -111,6 +114,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let gradient_bytes = root.take_figure("gradient_bytes", Unit::Byte, &NOT_NEGATIVE);
     let gather_bytes = root.take_figure("gather_bytes", Unit::Byte, &NOT_NEGATIVE);
     let gather_member = root.take_figure("gather_member", Unit::Second, &NOT_NEGATIVE);
+    let expert_padding = root.take_figure("expert_padding", Unit::Ratio, &NOT_NEGATIVE);
     let reserved_cores = root.take_figure("reserved_cores", Unit::Ratio, &NOT_NEGATIVE);
     let expert_extras = root.take_figure("expert_extras", Unit::Ratio, &NOT_NEGATIVE);
     let step = root.take_figure("step", Unit::Second, &NOT_NEGATIVE);
@@ -131,6 +135,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         gradient_bytes: gradient_bytes?,
         gather_bytes: gather_bytes?,
         gather_member: gather_member?,
+        expert_padding: expert_padding?,
         reserved_cores: reserved_cores?,
         expert_extras: expert_extras?,
         step: step?,

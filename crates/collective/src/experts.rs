@@ -1,7 +1,7 @@
 //! Steps of an expert dispatch and combine, level by level and without copies sent twice.
 
-use crate::expected_touched;
 use crate::steps::{Pattern, Placed, direct};
+use model::expected_touched;
 
 /// How tokens are spread over experts: `topk` of `experts`, drawn evenly, experts spread evenly over
 /// the group's ranks.

@@ -27,7 +27,7 @@ pub use steps::{OPERATIONS, Operation, Pattern, Placed, SCHEMES, Scheme, steps};
 
 use algorithm::{MAX_PHASES, phases};
 use fabric::{Fabric, Span};
-use model::Collective;
+use model::{Collective, expected_touched};
 
 /// The price of one collective.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,19 +129,4 @@ pub fn deduplication(
         }
     }
     factor
-}
-
-/// Expected distinct groups among `groups` equal ones touched by `topk` of `experts` draws without
-/// replacement.
-///
-/// ```
-/// let n = collective::expected_touched(8, 384, 6);
-/// assert!((n - 4.43).abs() < 0.005, "{n}");
-/// ```
-pub fn expected_touched(groups: u64, experts: u64, topk: u64) -> f64 {
-    let (g, e) = (groups as f64, experts as f64);
-    // Probability that one given group is missed by all draws.
-    let missed: f64 =
-        (0..topk).map(|i| ((e - e / g - i as f64) / (e - i as f64)).max(0.0)).product();
-    g * (1.0 - missed)
 }

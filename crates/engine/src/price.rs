@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::placed::Placed;
-use kernel::{Cost, casts, data_gradient, forward, weight_gradient};
+use kernel::{Cost, casts, data_gradient, effective_dtype, forward, weight_gradient};
 use model::{Axis, Class, Collective, Exchange, Operator, Role, Step, Tag, Work};
 use program::{Gathered, Program, Segment, StepRef};
 
@@ -171,6 +171,11 @@ pub fn operator_costs(
     };
     let mut costs = [first(forward), first(data_gradient), second]
         .map(|cost| Cost { seconds: cost.seconds * factor, ..cost });
+    if model::EXPERT_SORTS.contains(&operator.name) && narrow_experts(machine) {
+        // Exchanges that sort rows themselves bring them padded.
+        let passes = 1.0 + machine.stack.expert_padding.value;
+        costs = costs.map(|cost| scaled(cost, passes));
+    }
     costs[0] = costs[0] + cast_in;
     costs[1] = costs[1] + cast_out;
     if matches!(operator.work, Work::Gemm { .. } | Work::GroupedGemm { .. }) {
@@ -189,6 +194,12 @@ pub fn operator_costs(
         return costs.map(|cost| Cost { launches: 0.0, ..cost });
     }
     costs
+}
+
+/// Whether experts run in a format of 8 bits or fewer, whose products take rows in multiples.
+fn narrow_experts(machine: &Machine) -> bool {
+    let dtype = role_dtype(machine, Role::Expert);
+    effective_dtype(&machine.cluster.chip, dtype).is_some_and(|(d, _)| d.bytes() < 2.0)
 }
 
 /// Adding a product's weight gradient to its accumulator, where the stack does so in a kernel of its

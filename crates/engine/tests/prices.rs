@@ -62,3 +62,34 @@ fn a_fused_expert_takes_in_its_bias() {
     assert!((apart[0].launches - 34.0).abs() < 1e-12);
     assert!(fused.iter().all(|cost| cost.seconds == 0.0 && cost.launches == 0.0));
 }
+
+#[test]
+fn rows_of_narrow_experts_are_padded_by_copies_where_the_stack_makes_them() {
+    let precision = catalog::recipe("deepseek-v3").unwrap().precision;
+    let on = |stack: &str, expert| {
+        let cluster = catalog::cluster("dgx-h100").unwrap();
+        let precision = catalog::Precision { expert, ..precision.clone() };
+        let stack = catalog::stack(stack).unwrap();
+        Machine::new(cluster, precision).unwrap().with_stack(stack)
+    };
+    let sort = |name| Operator {
+        name,
+        class: Class::Routing,
+        role: Role::Sensitive,
+        work: Work::Memory { bytes: 1e9, backward_bytes: 1e9, flops: 0.0 },
+        launches: 1.0,
+        tag: None,
+    };
+    let cost = |name, machine: &Machine| operator_costs(&sort(name), (&[], false), machine);
+    let (narrow, wide) = (catalog::Dtype::Fp8, catalog::Dtype::Bf16);
+    let plain = cost("expert_sort", &on("megatron-core", wide));
+    // Sorted and then copied once more, each way.
+    let padded = cost("expert_sort", &on("megatron-core", narrow));
+    for (padded, plain) in padded.iter().zip(&plain).take(2) {
+        assert!((padded.seconds / plain.seconds - 2.0).abs() < 1e-9, "{padded:?} {plain:?}");
+        assert!((padded.launches - 2.0).abs() < 1e-9, "{padded:?}");
+    }
+    // A sort that leaves the room copies nothing, nor does anything but the sort.
+    assert_eq!(cost("expert_sort", &on("torchtitan", narrow)), plain);
+    assert_eq!(cost("permute", &on("megatron-core", narrow)), plain);
+}

@@ -230,10 +230,18 @@ fn implemented(plan: &Plan, model: &Architecture, step: Step, shard: &Shard) -> 
         let parts = model::unfused_attention(model, shard, &operator);
         return parts.into_iter().map(Step::Compute).collect();
     }
-    // Libraries that send a token once per node (DeepEP, HybridEP) write rows by expert on arrival.
-    let sorts = matches!(operator.name, "expert_sort" | "expert_unsort");
-    if plan.deduplicated_dispatch && sorts {
-        return Vec::new();
+    if plan.deduplicated_dispatch && plan.expert > 1 {
+        // Libraries that send a token once per node (DeepEP, HybridEP) are followed by one permutation
+        // of what arrived, where a plain all-to-all needs one before it and a sort after it.
+        match (operator.name, routing(plan, model)) {
+            (name, _) if model::EXPERT_SORTS.contains(&name) => return Vec::new(),
+            ("permute" | "unpermute", Some(r)) => {
+                let touched = model::expected_touched(plan.expert, r.experts, r.topk);
+                let moved = model::permuted_on_arrival(&operator, touched, r.topk);
+                return vec![Step::Compute(moved)];
+            }
+            _ => {}
+        }
     }
     if plan.fused_loss && operator.name == "loss" {
         return vec![Step::Compute(model::fused_loss(&operator))];

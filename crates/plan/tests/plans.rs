@@ -247,3 +247,29 @@ fn sharded_gradients_leave_with_every_run_of_micro_batches() {
     assert_eq!(once(&first), ["gradient_reduce", "parameter_gather"]);
     assert_eq!(first.segments[1].gathered, program::Gathered::default());
 }
+
+#[test]
+fn a_token_sent_once_is_copied_to_its_experts_where_it_arrives() {
+    let (model, recipe) = (model("deepseek-v3"), recipe("deepseek-v3"));
+    let moved = |deduplicated_dispatch, name: &str| {
+        let plan = Plan { deduplicated_dispatch, ..plan() };
+        let shape = Shape::new(&plan, &model, 15_360, 4096).expect("the batch divides");
+        let program = lower(&plan, &model, &recipe, &Layout::new(&plan, &model), &shape);
+        let found = program.operators.iter().find(|o| o.name == name);
+        found.map(|o| match o.work {
+            model::Work::Memory { bytes, backward_bytes, .. } => [bytes, backward_bytes],
+            _ => panic!("{name} is memory-bound"),
+        })
+    };
+    let row = 4096.0 * 7168.0 * 2.0;
+    for name in ["permute", "unpermute"] {
+        assert_eq!(moved(false, name), Some([9.0 * row; 2]), "{name}");
+        // Eight of 256 experts, drawn evenly, lie on 7.68 of 64 ranks.
+        let [forward, backward] = moved(true, name).unwrap();
+        assert!((15.67..15.68).contains(&(forward / row)), "{name} {}", forward / row);
+        assert!((forward / backward - 1.0).abs() < 1e-12);
+    }
+    // One pass, where a plain all-to-all is sorted after it came.
+    assert_eq!(moved(true, "expert_sort"), None);
+    assert_eq!(moved(false, "expert_sort"), Some([2.0 * 8.0 * row; 2]));
+}

@@ -117,7 +117,7 @@ fn routed(rank: &mut Rank, expert: &Mlp, experts: f64, topk: f64) {
         // The gradient of dispatched rows comes home as results do: in the combine's precision.
         let all = Collective::AllToAll;
         rank.exchange("dispatch", Axis::Expert, (all, dispatch_bytes), (all, combine_bytes));
-        sort_rows(rank, "expert_sort", experts, sent);
+        sort_rows(rank, EXPERT_SORTS[0], experts, sent);
     }
     let cut = rank.shard.expert_tensor as f64;
     if rank.shard.expert_tensor > 1 {
@@ -134,7 +134,7 @@ fn routed(rank: &mut Rank, expert: &Mlp, experts: f64, topk: f64) {
         rank.exchange("etp_scatter", Axis::ExpertTensor, scatter, gather);
     }
     if rank.shard.expert > 1 {
-        sort_rows(rank, "expert_unsort", experts, sent);
+        sort_rows(rank, EXPERT_SORTS[1], experts, sent);
         let all = Collective::AllToAll;
         rank.exchange("combine", Axis::Expert, (all, combine_bytes), (all, dispatch_bytes));
     }
@@ -173,6 +173,9 @@ fn sort_rows(rank: &mut Rank, name: &'static str, experts: f64, elements: f64) {
         );
     }
 }
+
+/// Operators that put rows a plain all-to-all brought in the order of their experts, and back.
+pub const EXPERT_SORTS: [&str; 2] = ["expert_sort", "expert_unsort"];
 
 /// Operators of experts that a stack may run outside the kernels around them; see [`experts_work`].
 ///
@@ -236,4 +239,44 @@ fn weighed_bias(rank: &mut Rank, groups: f64, elements: f64) {
             tag: Some(Tag::Moe),
         },
     );
+}
+
+/// Expected distinct groups among `groups` equal ones touched by `topk` of `experts` draws without
+/// replacement.
+///
+/// ```
+/// let n = model::expected_touched(8, 384, 6);
+/// assert!((n - 4.43).abs() < 0.005, "{n}");
+/// ```
+pub fn expected_touched(groups: u64, experts: u64, topk: u64) -> f64 {
+    let (g, e) = (groups as f64, experts as f64);
+    // Probability that one given group is missed by all draws.
+    let missed: f64 =
+        (0..topk).map(|i| ((e - e / g - i as f64) / (e - i as f64)).max(0.0)).product();
+    g * (1.0 - missed)
+}
+
+/// A permutation beside an exchange that sends a token once to every rank with some of its experts
+/// (DeepEP, HybridEP): R rows a token arrive and are copied to those of its topk experts, and summed on
+/// the way back, so R + topk rows move where 1 + topk do beside a plain all-to-all.
+///
+/// R is `touched`, [`expected_touched`] of the group's ranks. Not valid where the exchange itself writes
+/// rows by expert.
+///
+/// ```
+/// use model::{Class, Operator, Role, Work, permuted_on_arrival};
+/// let work = Work::Memory { bytes: 9e6, backward_bytes: 9e6, flops: 0.0 };
+/// let (class, role) = (Class::Routing, Role::Sensitive);
+/// let plain = Operator { name: "permute", class, role, work, launches: 4.0, tag: None };
+/// // Of 8 rows a token, 5.3 arrive.
+/// let Work::Memory { bytes, .. } = permuted_on_arrival(&plain, 5.3, 8).work else { panic!() };
+/// assert!((bytes - 13.3e6).abs() < 1.0);
+/// ```
+pub fn permuted_on_arrival(permute: &Operator, touched: f64, topk: u64) -> Operator {
+    let Work::Memory { bytes, backward_bytes, flops } = permute.work else {
+        return permute.clone();
+    };
+    let more = (topk as f64 + touched) / (topk as f64 + 1.0);
+    let work = Work::Memory { bytes: bytes * more, backward_bytes: backward_bytes * more, flops };
+    Operator { work, ..permute.clone() }
 }
