@@ -1,9 +1,9 @@
 //! Prices of collectives against hand-written bounds, and properties no fabric may break.
 
 use catalog::{Cluster, Wiring};
-use collective::{Algorithm, cost, deduplication, expected_touched, price, traffic};
+use collective::{Algorithm, cost, deduplication, price, traffic};
 use fabric::{Fabric, MAX_LEVELS};
-use model::Collective;
+use model::{Collective, expected_touched};
 use proptest::prelude::*;
 
 const PLAIN: [f64; MAX_LEVELS] = [1.0; MAX_LEVELS];
