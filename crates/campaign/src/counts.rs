@@ -31,7 +31,8 @@ impl Counts {
     /// A full mesh of `n` has `n(n-1)/2` links. A switched level is a folded Clos of `radix`-port
     /// switches: `t` tiers serve `2(radix/2)^t` ports, each port crosses one link a tier, and every
     /// tier but the last spends as many ports up as down (less where it is oversubscribed). Two
-    /// switched levels of one bandwidth are the same ports, more tiers of them.
+    /// switched levels of one bandwidth are the same ports, more tiers of them. Rails are as many
+    /// networks as an instance below has chips, each of one chip of every instance.
     ///
     /// Not valid where the inside of the network is known to differ: no maker's part list is used.
     ///
@@ -68,7 +69,11 @@ impl Counts {
                 && b.bandwidth.value.total_cmp(&level.bandwidth.value).is_eq()
         });
         let inner = same_ports.map_or(0, |b| tiers(b.size, radix));
-        let outer = tiers(level.size, radix).max(inner + 1);
+        let reach = match below {
+            Some(instance) if level.cabling.rails => level.size / instance.size,
+            _ => level.size,
+        };
+        let outer = tiers(reach, radix).max(inner + 1);
         for tier in inner..outer {
             let last = tier + 1 == outer;
             // What leaves the last tier below it may be less than what enters.
@@ -134,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_an_atlas_950_and_of_llama_3() {
+    fn parts_of_an_atlas_950_of_h800_planes_and_of_llama_3() {
         let parts = catalog::reliability("ascend").unwrap();
         let pod = catalog::cluster("atlas-950-superpod").unwrap();
         let counts = Counts::new(&pod, 8192, &parts).unwrap();
@@ -144,6 +149,11 @@ mod tests {
         // Five 400 Gb/s ports a chip through two tiers of 128 ports.
         assert_eq!(counts.optics, 2.0 * 2.0 * 5.0 * 8192.0);
         assert_eq!(counts.switches, 5.0 * 8192.0 * 3.0 / 128.0);
+        // Eight planes of 2,048 endpoints each: two tiers do (arXiv 2505.09343, table 3).
+        let parts = catalog::reliability("hopper").unwrap();
+        let planes = catalog::cluster("hgx-h800-infiniband").unwrap();
+        let counts = Counts::new(&planes, 16_384, &parts).unwrap();
+        assert_eq!(counts.optics, 2.0 * 2.0 * 16_384.0);
         let parts = catalog::reliability("llama3-h100").unwrap();
         let cluster = catalog::cluster("llama3-h100-roce").unwrap();
         let counts = Counts::new(&cluster, 16_384, &parts).unwrap();

@@ -113,7 +113,7 @@ fn zero(text: &str) -> Result<Zero, String> {
     let is = |words: &[&str]| words.iter().any(|w| text.contains(w));
     if text.is_empty() || text.starts_with("none") {
         Ok(Zero::None)
-    } else if is(&["shard_grad_op", "zero-2"]) {
+    } else if is(&["shard_grad_op", "zero-2", "not resharded after forward"]) {
         Ok(Zero::Gradients)
     } else if is(&["fsdp", "zero-3", "full_shard", "full shard"]) {
         Ok(Zero::Weights)
@@ -212,6 +212,8 @@ mod tests {
         assert_eq!(zero("none (ddp)"), Ok(Zero::None));
         assert_eq!(zero("distributed optimizer (zero-1)"), Ok(Zero::Optimizer));
         assert_eq!(zero("fsdp shard_grad_op"), Ok(Zero::Gradients));
+        let llama = "fsdp: optimizer+gradients sharded, weights not resharded after forward";
+        assert_eq!(zero(llama), Ok(Zero::Gradients));
         assert_eq!(zero("fsdp2 full shard, float8 all-gather"), Ok(Zero::Weights));
         assert_eq!(shard_group("megatron-fsdp, shard group 8"), Some(8));
         assert_eq!(shard_group("fsdp 16 x tensor 16 in slice"), Some(16));
