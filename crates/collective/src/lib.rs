@@ -11,6 +11,7 @@ mod algorithm;
 mod crossed;
 mod experts;
 mod in_switch;
+mod least;
 mod library;
 mod measured;
 mod on_graph;

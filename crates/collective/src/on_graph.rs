@@ -1,5 +1,6 @@
 //! A collective's time on a network, link by link.
 
+use crate::least::{least_of_all_pairs_ps, least_ps};
 use crate::steps::{Operation, Pattern, Placed, SCHEMES, Scheme, steps};
 use diagnostic::{Diagnostic, Diagnostics};
 use fabric::{
@@ -55,7 +56,12 @@ pub fn on_graph(
 ) -> Result<GraphCost, Diagnostics> {
     check(network, group, bytes)?;
     if let Some(scheme) = scheme {
-        return by_scheme(network, group, operation, scheme, routing, bytes)?.ok_or_else(|| {
+        let found = by_scheme(network, group, operation, scheme, routing, bytes, &|_| false)?;
+        if found.as_ref().is_some_and(|cost| cost.time_ps == u64::MAX) {
+            let message = "it takes more than the 213 days that a time holds";
+            return Err(Diagnostic::error("collective::time", message).hint("fewer bytes").into());
+        }
+        return found.ok_or_else(|| {
             let word = SCHEMES.iter().find(|s| s.0 == scheme).map_or("?", |s| s.1);
             Diagnostic::error("collective::scheme", format!("`{word}` cannot run this"))
                 .hint(
@@ -65,25 +71,44 @@ pub fn on_graph(
                 .into()
         });
     }
-    let mut best: Option<GraphCost> = None;
-    for &scheme in operation.schemes() {
+    let mut best: Option<(usize, GraphCost)> = None;
+    let everyone = group.members.len() as u32 == network.graph().endpoints();
+    for (place, scheme) in quickest_first(operation, everyone && network.symmetry().is_some()) {
         if matches!(scheme, Scheme::InNetwork | Scheme::SwitchTree) && !network.reduces() {
             continue;
         }
+        let beaten = |least_ps: u64| best.as_ref().is_some_and(|(_, b)| least_ps > b.time_ps);
         // A scheme that only is too large to be looked at is left out, the others stand.
-        let cost = match by_scheme(network, group, operation, scheme, routing, bytes) {
+        let cost = match by_scheme(network, group, operation, scheme, routing, bytes, &beaten) {
             Ok(cost) => cost,
             Err(problem) if too_large(&problem) && scheme != Scheme::Direct => None,
             Err(problem) if too_large(&problem) && best.is_some() => None,
             Err(problem) => return Err(problem.into()),
         };
-        if let Some(cost) = cost
-            && best.as_ref().is_none_or(|b| cost.time_ps < b.time_ps)
+        if let Some(cost) = cost.filter(|cost| cost.time_ps < u64::MAX)
+            && best.as_ref().is_none_or(|(p, b)| (cost.time_ps, place) < (b.time_ps, *p))
         {
-            best = Some(cost);
+            best = Some((place, cost));
         }
     }
-    best.ok_or_else(|| Diagnostic::error("collective::scheme", "no algorithm can run this").into())
+    best.map(|(_, cost)| cost).ok_or_else(|| {
+        let message = "no algorithm can run this, or none within the 213 days that a time holds";
+        Diagnostic::error("collective::scheme", message).into()
+    })
+}
+
+/// The schemes of an operation with their place among equals, those first that are quickly laid out: most
+/// of the others are then ruled out by what they take at least. `folded`: all pairs are one source's flows.
+fn quickest_first(operation: Operation, folded: bool) -> Vec<(usize, Scheme)> {
+    let effort = |scheme: Scheme| match scheme {
+        Scheme::Direct if folded => 0,
+        Scheme::InNetwork | Scheme::SwitchTree | Scheme::Tree => 1,
+        Scheme::HalvingDoubling => 2,
+        _ => 3,
+    };
+    let mut schemes: Vec<_> = operation.schemes().iter().copied().enumerate().collect();
+    schemes.sort_by_key(|(_, scheme)| effort(*scheme));
+    schemes
 }
 
 fn too_large(problem: &Diagnostic) -> bool {
@@ -119,6 +144,7 @@ fn check(network: &Network, group: &Placed, bytes: f64) -> Result<(), Diagnostic
     problems.into_result(())
 }
 
+/// `None` where the scheme cannot run this, or takes at least a time that is `beaten`.
 fn by_scheme(
     network: &Network,
     group: &Placed,
@@ -126,6 +152,7 @@ fn by_scheme(
     scheme: Scheme,
     routing: Routing,
     bytes: f64,
+    beaten: &dyn Fn(u64) -> bool,
 ) -> Result<Option<GraphCost>, Diagnostic> {
     let n = group.members.len() as u64;
     let all_pairs = scheme == Scheme::Direct && operation != Operation::Of(Collective::SendRecv);
@@ -135,6 +162,12 @@ fn by_scheme(
         && let Some(set) = network.all_pairs(routing, bytes / n as f64)
     {
         return Ok(Some(folded_pairs(network, &set, operation, scheme, n, bytes)));
+    }
+    if all_pairs {
+        let rounds = if operation == Operation::Of(Collective::AllReduce) { 2 } else { 1 };
+        if beaten(least_of_all_pairs_ps(network, group, bytes / n as f64, rounds)) {
+            return Ok(None);
+        }
     }
     if all_pairs
         && n * n > FEW_FLOWS
@@ -158,6 +191,9 @@ fn by_scheme(
         .hint("a group of all chips of a regular network is folded; this one is not"));
     }
     let Some(patterns) = steps(network, group, operation, scheme, bytes) else { return Ok(None) };
+    if beaten(least_ps(network, &patterns)) {
+        return Ok(None);
+    }
     let mut sum = Sum::default();
     for pattern in &patterns {
         let (folded, unfolded) = if let Some(set) = network.shifts(routing, &pattern.transfers) {
@@ -210,10 +246,10 @@ fn affected(
         Operation::Of(Collective::ReduceScatter) => &[2.0],
         _ => &[1.0],
     };
-    let bound_ps = (found.seconds * 1e12).ceil() as u64 * passes.len() as u64;
+    let bound_ps = (found.seconds * 1e12 * passes.len() as f64).ceil() as u64;
     let handling: u64 =
         passes.iter().map(|p| handling_ps(network, bytes / n as f64, *p) + found.latency_ps).sum();
-    let time_ps = bound_ps + handling;
+    let time_ps = bound_ps.saturating_add(handling);
     GraphCost {
         time_ps,
         bound_ps,
@@ -295,11 +331,12 @@ impl Sum {
         unfolded: u64,
     ) {
         let handling = handling_ps(network, received, pattern.passes);
-        let hop = set.latency_ps.iter().copied().max().unwrap_or(0) + handling;
-        self.time_ps +=
-            pattern.times * (outcome.finish_ps + handling) + pattern.pipeline_hops * hop;
-        let bound = pattern.times * outcome.bound_ps;
-        self.bound_ps += bound;
+        let hop = set.latency_ps.iter().copied().max().unwrap_or(0).saturating_add(handling);
+        let steps = pattern.times.saturating_mul(outcome.finish_ps.saturating_add(handling));
+        let time_ps = steps.saturating_add(pattern.pipeline_hops.saturating_mul(hop));
+        self.time_ps = self.time_ps.saturating_add(time_ps);
+        let bound = pattern.times.saturating_mul(outcome.bound_ps);
+        self.bound_ps = self.bound_ps.saturating_add(bound);
         if bound > self.longest.0 {
             self.longest = (bound, outcome.bottleneck.map(|l| set.link_id[l]));
         }
@@ -321,10 +358,10 @@ impl Sum {
 }
 
 /// Time to read, add or store a message and to handle it.
-fn handling_ps(network: &Network, bytes: f64, passes: f64) -> u64 {
+pub(crate) fn handling_ps(network: &Network, bytes: f64, passes: f64) -> u64 {
     let topology = network.topology();
     let copying = bytes * passes / topology.memory_bytes_per_s;
-    (copying * 1e12).ceil() as u64 + topology.endpoint_ps
+    ((copying * 1e12).ceil() as u64).saturating_add(topology.endpoint_ps)
 }
 
 /// Runs a scheme message by message, each rank going on as soon as it can: the time in picoseconds

@@ -11,6 +11,13 @@ pub(crate) fn in_network(network: &Network, group: &Placed, bytes: f64) -> Optio
         return None;
     }
     let transfers = up_and_down(network, group, level, bytes)?;
+    // A group that fills no whole instances may lie in several: no one switch sees all of it then.
+    let ups = || transfers.iter().filter(|t| t.0 < network.graph().endpoints());
+    let first = group.members.first()?;
+    let mut planes = ups().filter(|t| t.0 == *first).map(|t| t.1);
+    if !planes.any(|plane| ups().filter(|t| t.1 == plane).count() == group.members.len()) {
+        return None;
+    }
     Some(vec![Pattern { pipeline_hops: 2, ..Pattern::new(transfers, 1, 0.0) }])
 }
 

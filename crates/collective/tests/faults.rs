@@ -78,3 +78,56 @@ fn switches_that_reduce_carry_each_byte_up_and_down_once() {
     let wanted = 1e9 * 1.125 / 40e9 * 1e12;
     assert!((found.bound_ps as f64 / wanted - 1.0).abs() < 1e-6, "{found:?}");
 }
+
+/// Reduction in switches takes one switch that all members hang on.
+#[test]
+fn switches_reduce_for_their_own_chips_only() {
+    let pod = catalog::cluster("dgx-h100").unwrap();
+    let network = Network::new(fabric::topology_of(&pod, 32).unwrap()).unwrap();
+    let time = |members: Vec<u32>, scheme| {
+        let group = Placed::of(&network, members);
+        on_graph(&network, &group, ALL_REDUCE, scheme, Routing::Split, 1e9).map(|c| c.time_ps)
+    };
+    // Seven chips of one host have a switch in common, twelve of two hosts have not.
+    assert!(time((0..7).collect(), Some(Scheme::InNetwork)).is_ok());
+    assert!(time((0..12).collect(), Some(Scheme::InNetwork)).is_err());
+    let four = time(vec![0, 1, 8, 9], None).unwrap();
+    assert!(four > time((0..4).collect(), None).unwrap());
+    // 1 GB over two ports of 50 GB/s to the other host, there and back halved.
+    assert!(four as f64 * 1e-12 > 1e9 / 100e9, "{four}");
+}
+
+/// What is ruled out by its least time is slower than what is found.
+#[test]
+fn ruling_schemes_out_changes_no_answer() {
+    for (text, faults) in [
+        (
+            "switch:4@100GB/s,1us,planes=2+rail:4@25GB/s,2us",
+            &["", "chip:3", "port:0/rail1/0=0.5"][..],
+        ),
+        ("mesh:3x3@50GB/s,500ns+switch:2@25GB/s,1us", &["", "link:0-1", "chip:9"]),
+        ("ring:16@50GB/s,500ns", &["", "link:3-4", "link:0-1=0.3"]),
+        ("switch:16@50GB/s,500ns,memory=1600GB/s,endpoint=10ns", &["", "chip:15"]),
+    ] {
+        let whole = Network::new(fabric::parse_topology(text).unwrap()).unwrap();
+        for fault in faults {
+            let faults: Vec<_> =
+                fault.split_terminator(' ').map(|f| fabric::parse_fault(f).unwrap()).collect();
+            let network = whole.with_faults(&faults).unwrap();
+            let group = Placed::first(&network, network.alive().len() as u64);
+            for (operation, _) in collective::OPERATIONS {
+                for bytes in [1e3, 1e9] {
+                    let run = |s| on_graph(&network, &group, operation, s, Routing::Split, bytes);
+                    let schemes = operation.schemes().iter();
+                    let reduces = |s: &Scheme| {
+                        !matches!(s, Scheme::InNetwork | Scheme::SwitchTree) || network.reduces()
+                    };
+                    let one_by_one =
+                        schemes.filter(|s| reduces(s)).filter_map(|s| run(Some(*s)).ok());
+                    let best = one_by_one.min_by_key(|cost| cost.time_ps);
+                    assert_eq!(run(None).ok(), best, "{text} {fault} {operation:?} {bytes}");
+                }
+            }
+        }
+    }
+}

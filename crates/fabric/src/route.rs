@@ -88,13 +88,21 @@ impl<'a> Router<'a> {
         // Only chips have coordinates of their own; a switch is found by searching.
         let chips = from.max(to) < self.graph.endpoints;
         if chips && self.symmetry.is_some() && self.routing.is_equivariant() {
+            // Bundles of all paths are looked for towards endpoint 0, so that one search serves every
+            // displacement. A single path breaks ties by the links at its source, and starts there.
+            let inward = self.routing != Routing::First;
             let ahead = displacement(self.graph, from, to);
             if !self.known.contains_key(&ahead) {
-                let found = self.find(0, ahead);
+                let found = if inward {
+                    self.find(displacement(self.graph, to, from), 0)
+                } else {
+                    self.find(0, ahead)
+                };
                 self.known.insert(ahead, found);
             }
+            let by = if inward { to } else { from };
             let (route, latency) = self.known[&ahead].as_ref()?;
-            let moved = route.iter().map(|(l, w)| Some((translated(self.graph, *l, from)?, *w)));
+            let moved = route.iter().map(|(l, w)| Some((translated(self.graph, *l, by)?, *w)));
             return Some((moved.collect::<Option<_>>()?, *latency));
         }
         self.find(from, to)

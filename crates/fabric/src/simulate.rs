@@ -50,13 +50,13 @@ pub fn transfer(set: &FlowSet) -> Outcome {
         let rate = max_min(set, &active);
         let left = |f: usize| duration_ps(rest[f], rate[f]);
         let step = (0..set.len()).filter(|f| active[*f]).map(left).min().unwrap_or(0);
-        now += step;
+        now = now.saturating_add(step);
         let done: Vec<bool> = (0..set.len()).map(|f| active[f] && left(f) <= step).collect();
         for flow in 0..set.len() {
             if done[flow] {
                 active[flow] = false;
                 rest[flow] = 0.0;
-                arrival_ps[flow] = now + set.latency_ps[flow];
+                arrival_ps[flow] = now.saturating_add(set.latency_ps[flow]);
             } else if active[flow] {
                 rest[flow] -= rate[flow] * step as f64 * 1e-12;
             }
