@@ -1,7 +1,7 @@
 //! What nccl-tests prints, as text and as JSON (`-J`), to a table of collectives.
 
 use crate::table::Table;
-use diagnostic::Diagnostic;
+use diagnostic::{Diagnostic, counted};
 use serde_json::Value;
 
 /// nccl-tests' programs by the collective they run.
@@ -129,7 +129,8 @@ fn operation(text: &str) -> Option<&'static str> {
 fn table(name: &str, operation: &str, members: usize, rows: &[Row]) -> Result<Table, Diagnostic> {
     let wrong = |message: String| Diagnostic::error("calibrate::nccl", message).at(name, 0..0);
     if members < 2 {
-        return Err(wrong(format!("{members} ranks are listed; a collective has 2 and more")));
+        let listed = counted(members as u64, "rank");
+        return Err(wrong(format!("{listed} in the list; a collective has 2 and more")));
     }
     if rows.is_empty() {
         return Err(wrong("no rows of measurements".to_owned()));

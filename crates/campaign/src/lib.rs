@@ -34,7 +34,7 @@ pub use money::{Bill, Prices, Used, meter_power, recovery, rental};
 pub use planning::{GUARD, Planned, planned};
 pub use prepare::{Asked, economics, prepare};
 pub use run::{Checkpoints, NS, Process, Recovery, Run, Segment, Strike, nanoseconds, share};
-pub use sample::{CUT, Sample, endless, played, sample};
+pub use sample::{CUT, FEWEST, Sample, endless, played, sample};
 pub use sensitivity::{Answer, Bar, CHANCES, Held, Medians, Region, holds, tornado, widest};
 pub use simulate::{Outcome, simulate};
 pub use strikes::{Strikes, mean_ns};

@@ -41,6 +41,10 @@ impl Sample {
     }
 }
 
+/// Fewest samples that a 5th and a 95th percentile are printed of: figures are drawn for pairs of samples,
+/// and of fewer pairs than 1 / 0.05 = 20 none is expected beyond either.
+pub const FEWEST: u64 = 40;
+
 /// Sample `index` of `campaign`: figures drawn for its pair, strikes for itself.
 ///
 /// Samples `2k` and `2k + 1` share their figures, so that what differs within pairs is chance and

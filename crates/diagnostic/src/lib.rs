@@ -96,6 +96,16 @@ impl From<Diagnostic> for Diagnostics {
     }
 }
 
+/// A number with its noun: one of it, or many.
+///
+/// ```
+/// assert_eq!(diagnostic::counted(1, "rank"), "1 rank");
+/// assert_eq!(diagnostic::counted(2, "rank"), "2 ranks");
+/// ```
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// The candidate closest to `word` by edit distance, if close enough to be what was meant.
 ///
 /// Close enough: at most a third of the longer word's letters differ.

@@ -131,9 +131,26 @@ pub fn replay(file: &str, text: &str) -> Result<Ledger, Diagnostics> {
 /// # Errors
 /// As [`replay`].
 pub fn replay_by(file: &str, text: &str, by: By) -> Result<Ledger, Diagnostics> {
+    replay_telling(file, text, by, &|_, _| ())
+}
+
+/// The same, telling before each row its place and how many there are.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_telling(
+    file: &str,
+    text: &str,
+    by: By,
+    tell: &dyn Fn(usize, usize),
+) -> Result<Ledger, Diagnostics> {
     let table = read(file, text)?;
     let family = family_of(file);
-    let rows: Vec<Row> = table.rows.iter().map(|fields| row(family, fields, by)).collect();
+    let told = |(place, fields): (usize, &Fields)| {
+        tell(place, table.rows.len());
+        row(family, fields, by)
+    };
+    let rows: Vec<Row> = table.rows.iter().enumerate().map(told).collect();
     let summary = summarize(&rows);
     Ok(Ledger { rows, summary })
 }

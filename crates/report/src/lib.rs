@@ -37,8 +37,10 @@ pub use fabric_svg::topology_svg;
 pub use flow_sheet::{engine_gaps_text, flow_json, flow_sheet, flow_text, program_json};
 pub use json::{Stamp, check_json, rehearse_json};
 pub use model_page::{model_json, model_text};
-pub use plan_page::{PlanAnswer, plan_json, plan_text, plan_value, plan_words, recompute_words};
-pub use problems::render;
+pub use plan_page::{
+    Deadline, PlanAnswer, plan_json, plan_text, plan_value, plan_words, recompute_words,
+};
+pub use problems::{plain, problems_json, render};
 pub use rehearse_page::{check_page, rehearse_page};
 pub use sheet::{check, sheet};
 pub use trace_page::{trace_json, trace_page, trace_text};

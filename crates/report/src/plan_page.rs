@@ -3,6 +3,7 @@
 use crate::campaign::short;
 use crate::json::Stamp;
 use crate::table::{aligned, row};
+use diagnostic::counted;
 use engine::PartKind;
 use plan::{FullBlocks, Plan};
 use scenario::Scenario;
@@ -10,6 +11,33 @@ use search::{Counts, Findings, Found, Leader, Neighbour, Problem, Verdict};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use units::{GIB, format_seconds};
+
+/// Days that all the recipe's tokens may take at the length searched, and those that they take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deadline {
+    /// Wanted at most. Days.
+    pub wanted: f64,
+    /// By the best plan, if there is one. Days.
+    pub taken: Option<f64>,
+}
+
+impl Deadline {
+    /// Whether a plan was found and is in time.
+    pub fn is_met(&self) -> bool {
+        self.taken.is_some_and(|taken| taken <= self.wanted)
+    }
+
+    fn words(&self) -> String {
+        let wanted = format!("{} days", short(self.wanted));
+        match self.taken {
+            None => format!("the deadline of {wanted} is missed: no plan fits"),
+            Some(taken) => {
+                let word = if self.is_met() { "kept" } else { "missed" };
+                format!("the deadline of {wanted} is {word}: the best plan takes {}", short(taken))
+            }
+        }
+    }
+}
 
 /// Everything the planner's answer is printed from.
 pub struct PlanAnswer<'a> {
@@ -40,6 +68,8 @@ pub struct PlanAnswer<'a> {
     pub relaxations: &'a [String],
     /// The objective's value for each number of chips, if several were asked: chips, value, unit.
     pub chips: &'a [(u64, Option<f64>, &'static str)],
+    /// The deadline, if there is one.
+    pub deadline: Option<Deadline>,
 }
 
 fn gib(bytes: f64) -> String {
@@ -112,7 +142,10 @@ fn head(answer: &PlanAnswer<'_>) -> String {
     );
     for (chips, value, unit) in answer.chips {
         let value = value.map_or("no plan".to_owned(), |v| format!("{} {unit}", short(v)));
-        let _ = writeln!(out, "  {chips} chips: {value}");
+        let _ = writeln!(out, "  {}: {value}", counted(*chips, "chip"));
+    }
+    if let Some(deadline) = answer.deadline {
+        let _ = writeln!(out, "  {}", deadline.words());
     }
     out
 }
@@ -446,6 +479,9 @@ pub fn plan_json(stamp: &Stamp, answer: &PlanAnswer<'_>) -> Value {
         "chips": answer.chips.iter().map(|(chips, value, unit)| {
             json!({"chips": chips, "value": value, "unit": unit})
         }).collect::<Vec<_>>(),
+        "deadline": answer.deadline.map(|d| {
+            json!({"wanted_days": d.wanted, "taken_days": d.taken, "met": d.is_met()})
+        }),
         "search": {
             "complete": !answer.findings.cut_short, "gap_ratio": answer.findings.gap(),
             "bound_s": Some(answer.findings.bound_s).filter(|s| s.is_finite()),

@@ -2,6 +2,8 @@
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use diagnostic::{Diagnostic, Diagnostics, Severity};
+use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Problems shown. What is no file of ours has one on every line, which nobody reads.
 const SHOWN: usize = 50;
@@ -23,6 +25,69 @@ pub fn render(problems: &Diagnostics, text_of: &dyn Fn(&str) -> Option<String>) 
         out.push_str(&format!("{errors} error{plural}; no answer\n"));
     }
     out
+}
+
+/// Every problem as JSON, schema `supernode.problems/1`; lines and columns count from 1, columns in
+/// characters.
+pub fn problems_json(
+    version: &str,
+    problems: &Diagnostics,
+    text_of: &dyn Fn(&str) -> Option<String>,
+) -> Value {
+    let one = |problem: &Diagnostic| {
+        let place = problem.label.as_ref().and_then(|label| {
+            let text = text_of(&label.file).filter(|text| !text.is_empty())?;
+            let span = clamp(&text, &label.span);
+            let (line, from, _) = lines(&text, &span);
+            Some((line, text[from..span.start].chars().count() + 1))
+        });
+        json!({
+            "code": problem.code,
+            "severity": if problem.severity == Severity::Error { "error" } else { "warning" },
+            "message": problem.message,
+            "file": problem.label.as_ref().map(|label| &label.file),
+            "line": place.map(|place| place.0),
+            "column": place.map(|place| place.1),
+            "hint": problem.hint,
+        })
+    };
+    json!({
+        "schema": "supernode.problems/1",
+        "version": version,
+        "problems": problems.0.iter().map(one).collect::<Vec<_>>(),
+    })
+}
+
+/// `text` without what a terminal acts on: control characters, but for tabs and ends of lines, and marks
+/// that turn the direction of reading stand as `\u001b`. A name may come from anybody's file. The escape
+/// is JSON's own, so what is JSON stays the same JSON.
+///
+/// ```
+/// assert_eq!(report::plain("plain\r\n"), "plain\r\n");
+/// assert_eq!(report::plain("\u{1b}[31mred"), "\\u001b[31mred");
+/// assert_eq!(report::plain("txt.\u{202e}exe"), "txt.\\u202eexe");
+/// ```
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| match c {
+        '\t' | '\n' => false,
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        '\u{feff}' => true,
+        _ => c.is_control(),
+    };
+    if !text.chars().any(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let ends_line = c == '\r' && rest.peek() == Some(&'\n');
+        if acts(c) && !ends_line {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn one(problem: &Diagnostic, text_of: &dyn Fn(&str) -> Option<String>) -> String {

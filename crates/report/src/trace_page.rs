@@ -4,6 +4,7 @@ use crate::flow_page::gantt;
 use crate::json::Stamp;
 use crate::page::{Fact, Page, Table, data, text};
 use crate::table::{aligned, row};
+use diagnostic::counted;
 use engine::{ClassTimeline, Lane, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -83,8 +84,12 @@ pub fn trace_text(source: &str, network: &str, timeline: &Timeline) -> String {
     let more = timeline.classes.len().saturating_sub(LISTED);
     let more = if more > 0 { format!("  and {more} more\n") } else { String::new() };
     format!(
-        "{source}\n  {ranks} ranks in {} classes on {network}\n\n  {} from begin to end\n\n{}{more}",
-        timeline.classes.len(),
+        "{source}\n  {} in {} on {network}\n\n  {} from begin to end\n\n{}{more}",
+        counted(ranks, "rank"),
+        match timeline.classes.len() {
+            1 => "1 class".to_owned(),
+            classes => format!("{classes} classes"),
+        },
         format_seconds(seconds(timeline.step_ps)),
         aligned(&rows, 1)
     )
@@ -93,7 +98,7 @@ pub fn trace_text(source: &str, network: &str, timeline: &Timeline) -> String {
 /// The run as a page; `json` as [`trace_json`] gives it.
 pub fn trace_page(json: &Value, source: &str, network: &str, timeline: &Timeline) -> String {
     let ranks: u64 = timeline.classes.iter().map(|c| c.ranks).sum();
-    let mut page = Page::new(source, &format!("{ranks} ranks on {network}"));
+    let mut page = Page::new(source, &format!("{} on {network}", counted(ranks, "rank")));
     let step = seconds(timeline.step_ps);
     page.facts(&[Fact::new("from begin to end", data(step, &format_seconds(step)), "")]);
     page.section("What ran when");
