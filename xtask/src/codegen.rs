@@ -93,8 +93,9 @@ fn cli(program: &Program) -> Result<String> {
         waiting.extend(names.into_iter().rev());
     }
     page.push_str(
-        "\n## Exit codes\n\n0 done; 1 the answer is no (the plan does not fit); 2 the input is at fault, \
-         every problem on stderr; 70 a bug of ours. Ctrl-C and SIGTERM end it by that signal, which is said.\n",
+        "\n## Exit codes\n\n0 done; 1 the answer is no (no plan fits, or not by the deadline); 2 the \
+         input is at fault, every problem on stderr, with `--format json` also as JSON on stdout; 70 a \
+         bug of ours. Ctrl-C and SIGTERM end it by that signal, which is said.\n",
     );
     Ok(page)
 }

@@ -236,6 +236,27 @@ impl Rehearse {
     }
 }
 
+/// Whether `option value` or `option=value` was typed: known even where the rest cannot be read.
+pub fn given(option: &str, value: &str) -> bool {
+    let words: Vec<_> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let joined = format!("{option}={value}");
+    words.contains(&joined) || words.windows(2).any(|pair| pair[0] == option && pair[1] == value)
+}
+
+/// How many samples: few enough to hold, many enough for the percentiles that are printed of them.
+pub fn samples<const MOST: u64>(text: &str) -> Result<u64, String> {
+    let least = campaign::FEWEST;
+    match text.parse::<u64>() {
+        Ok(samples) if samples < least => Err(format!(
+            "{samples} samples have no 5th and 95th percentile; {least} are the fewest: figures are \
+             drawn for pairs of them, and one in twenty pairs lies beyond either"
+        )),
+        Ok(samples) if samples <= MOST => Ok(samples),
+        _ => Err(format!("a whole number from {least} to {MOST}")),
+    }
+}
+
 /// `KEY=VALUE` apart.
 pub fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) =

@@ -17,8 +17,10 @@ mod study_text;
 pub mod trace;
 
 use crate::args::{Catalog, CatalogCommand, Engine, Format, Model, PageFormat, Rehearse, Validate};
+use crate::input;
 use crate::output::{Done, Failure, deliver, ends_in};
-use crate::whole_file::write_file;
+use crate::progress;
+use crate::whole_file::{apart, write_file};
 use catalog::Kind;
 use diagnostic::{Diagnostic, Diagnostics, nearest};
 use engine::Rehearsal;
@@ -49,6 +51,7 @@ pub fn rehearse(args: &Rehearse) -> Answer {
 }
 
 fn rehearse_by_events(args: &Rehearse) -> Answer {
+    apart(&[&args.flow.trace, &args.flow.write_program, &args.output])?;
     let loaded = loaded(args)?;
     let scenario = &loaded.scenario;
     if let Some(path) = &args.flow.program {
@@ -135,12 +138,20 @@ fn reading<T>(
     set: &[(String, String)],
     load: Loader<T>,
 ) -> Result<(T, Texts), Failure> {
-    let (name, text) = scenario_text(scenario)?;
+    reading_text(scenario_text(scenario)?, set, load)
+}
+
+/// The same for a text that has been read.
+fn reading_text<T>(
+    (name, text): (String, String),
+    set: &[(String, String)],
+    load: Loader<T>,
+) -> Result<(T, Texts), Failure> {
+    once("--set", set.iter().map(|(key, _)| key.as_str()))?;
     // Files a scenario names are kept for the messages about them.
     let read = RefCell::new(Vec::new());
     let read_file = |path: &str| {
-        let text =
-            std::fs::read_to_string(path).map_err(|e| format!("cannot read `{path}`: {e}"))?;
+        let text = input::text(path, input::WRITTEN).map_err(|problem| problem.message)?;
         read.borrow_mut().push((path.to_owned(), text.clone()));
         Ok(text)
     };
@@ -164,14 +175,33 @@ fn scenario_text(scenario: &str) -> Result<(String, String), Failure> {
 }
 
 fn read(path: &str, ids: Vec<&'static str>) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|e| {
-        let mut problem = Diagnostic::error("cli::file", format!("cannot read `{path}`: {e}"));
-        problem.hint = Some(nearest(path, ids.iter().copied()).map_or_else(
-            || "a path, or an id of `supernode catalog list`".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        ));
+    input::text(path, input::WRITTEN).map_err(|mut problem| {
+        if problem.hint.is_none() {
+            problem.hint = Some(nearest(path, ids.iter().copied()).map_or_else(
+                || "a path, or an id of `supernode catalog list`".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            ));
+        }
         problem.into()
     })
+}
+
+/// Refuses a key that an option is given twice with: the first value would be lost without a word.
+fn once<'a>(option: &str, keys: impl Iterator<Item = &'a str>) -> Result<(), Diagnostics> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut problems = Diagnostics::default();
+    for key in keys {
+        if seen.contains(&key) {
+            let message = format!("`{option} {key}=` is given twice");
+            let hint = match option {
+                "--fix" => format!("several values go together: `--fix {key}=4,8`"),
+                _ => "leave one of them out".to_owned(),
+            };
+            problems.push(Diagnostic::error("cli::twice", message).hint(hint));
+        }
+        seen.push(key);
+    }
+    problems.into_result(())
 }
 
 pub fn model(args: &Model) -> Answer {
@@ -248,7 +278,8 @@ pub fn validate(args: &Validate) -> Answer {
     };
     let mut rows = Vec::new();
     for (file, text) in &tables {
-        let replayed = ledger::replay_by(file, text, by)
+        let tell = |place, of| progress::part(&format!("`{file}`: row"), place, of);
+        let replayed = ledger::replay_telling(file, text, by, &tell)
             .map_err(|problems| Failure { problems, texts: vec![(file.clone(), text.clone())] })?;
         rows.extend(replayed.rows);
     }
@@ -274,7 +305,7 @@ fn write_timeline(path: &str, timeline: &engine::Timeline) -> Result<String, Fai
     Ok(format!("wrote `{path}`; it opens at https://ui.perfetto.dev\n"))
 }
 
-fn json(value: &serde_json::Value) -> String {
+pub fn json(value: &serde_json::Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text

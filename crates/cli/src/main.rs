@@ -5,7 +5,9 @@
 mod args;
 mod commands;
 mod examples;
+mod input;
 mod output;
+mod progress;
 mod samples;
 mod whole_file;
 
@@ -25,7 +27,15 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let as_json = args::given("--format", "json");
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(asked) if !asked.use_stderr() => asked.exit(),
+        Err(wrong) => return output::misused(&wrong, as_json),
+    };
+    if !args::given("--progress", "never") && !args::given("--progress", "json") {
+        progress::begin();
+    }
     whole_file::answer_signals();
     let result = match arguments.command {
         None => commands::rehearse(&args::Rehearse::default_scenario()),
@@ -49,6 +59,6 @@ fn run() -> ExitCode {
     };
     match result {
         Ok(done) => output::print(&done),
-        Err(failure) => output::fail(&failure),
+        Err(failure) => output::fail(&failure, as_json),
     }
 }

@@ -76,6 +76,10 @@ fn header(wanted: &Wanted<'_>) -> [u64; 4] {
 
 impl Log {
     fn open(file: &str, wanted: &Wanted<'_>, processes: usize) -> Result<Self, Failure> {
+        if std::path::Path::new(file).is_dir() {
+            // Told now, not when all is drawn.
+            return Err(crate::whole_file::cannot_write(file, &"it is a folder"));
+        }
         let partial = format!("{file}.partial");
         let header: Vec<u8> = header(wanted).iter().flat_map(|word| word.to_le_bytes()).collect();
         let found = fs::read(&partial).unwrap_or_default();

@@ -116,6 +116,24 @@ pub fn keep_all(files: Vec<WholeFile>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses two outputs of one name: the second would replace the first.
+///
+/// # Errors
+/// The name given twice.
+pub fn apart(names: &[&Option<String>]) -> Result<(), Failure> {
+    let mut seen: Vec<&String> = Vec::new();
+    for name in names.iter().filter_map(|name| name.as_ref()) {
+        // What is written to a device is not replaced.
+        if seen.contains(&name) && !name.starts_with("/dev/") {
+            let message = format!("`{name}` is to hold two answers");
+            let hint = "give each a file of its own";
+            return Err(Diagnostic::error("cli::write", message).hint(hint).into());
+        }
+        seen.push(name);
+    }
+    Ok(())
+}
+
 /// Writes a whole file.
 ///
 /// # Errors

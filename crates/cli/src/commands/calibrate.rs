@@ -2,6 +2,7 @@
 
 use super::{json, stamp};
 use crate::args::Format;
+use crate::input;
 use crate::output::{Done, Failure};
 use crate::whole_file::write_file;
 use calibrate::{Machine, Subject, Table, blind, calibrate as fit, document, nccl};
@@ -9,9 +10,6 @@ use catalog::Chip;
 use clap::Args;
 use diagnostic::{Diagnostic, Diagnostics};
 use kernel::Operation;
-
-/// Largest file read. Bytes.
-const LARGEST: u64 = 1 << 30;
 
 #[derive(Args, Debug)]
 pub struct Calibrate {
@@ -88,7 +86,7 @@ pub fn calibrate(args: &Calibrate) -> Result<Done, Failure> {
 
 /// What the files hold, one after another, for the stamp of an answer.
 fn contents(paths: &[String]) -> String {
-    let read = |path: &String| std::fs::read(path).unwrap_or_default();
+    let read = |path: &String| input::bytes(path, input::CAPTURED).unwrap_or_default();
     paths.iter().map(|path| String::from_utf8_lossy(&read(path)).into_owned()).collect()
 }
 
@@ -124,21 +122,16 @@ fn read_all(paths: &[String]) -> Result<(Vec<Table>, Texts), Failure> {
 }
 
 fn read_one(path: &str, texts: &mut Texts) -> Result<Table, Diagnostic> {
-    let unread =
-        |why: String| Diagnostic::error("cli::file", format!("cannot read `{path}`: {why}"));
-    let size = std::fs::metadata(path).map_err(|e| unread(e.to_string()))?;
-    if size.is_dir() {
-        return Err(unread("it is a folder".to_owned()).hint(format!("name its files: {path}/*")));
+    if std::path::Path::new(path).is_dir() {
+        let message = format!("cannot read `{path}`: it is a folder");
+        let hint = format!("name its files: {path}/*");
+        return Err(Diagnostic::error("cli::file", message).hint(hint));
     }
-    if size.len() > LARGEST {
-        return Err(unread(format!("{} bytes; at most {LARGEST} are read", size.len())));
-    }
-    let bytes = std::fs::read(path).map_err(|e| unread(e.to_string()))?;
+    let bytes = input::bytes(path, input::CAPTURED)?;
     if bytes.starts_with(b"PAR1") || path.ends_with(".parquet") {
         return Table::parquet(path, bytes);
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| unread("neither text nor Parquet".to_owned()))?;
+    let text = input::text_from(path, bytes.as_slice(), input::CAPTURED)?;
     let table = if text.trim_start().starts_with('{') {
         nccl::json(path, &text)
     } else if nccl::is_text(&text) {

@@ -9,7 +9,7 @@ use campaign::{
 };
 use clap::{Args, ValueEnum};
 use diagnostic::Diagnostic;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use report::CampaignAnswer;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
@@ -26,7 +26,7 @@ pub struct CampaignArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = crate::args::pair)]
     pub set: Vec<(String, String)>,
     /// How many runs to play; an even number, since figures are drawn for pairs
-    #[arg(long, default_value = "2000", value_parser = clap::value_parser!(u64).range(2..=MOST))]
+    #[arg(long, default_value = "2000", value_parser = crate::args::samples::<MOST>)]
     pub samples: u64,
     /// Where a claim holds: `--what must-hold 50M..200M` (USD) or `40d..60d` (days)
     #[arg(long, num_args = 2, value_names = ["QUESTION", "RANGE"])]
@@ -157,7 +157,12 @@ fn judged(
         return Err(Diagnostic::error("cli::what", message).hint(hint).into());
     }
     let answers = if claim.days { vec![Days] } else { vec![Rental, Owning] };
-    Ok(answers.into_iter().map(|a| holds(campaign, seed, samples, bars, a, claim.range)).collect())
+    let count = answers.len();
+    let one = |(place, answer)| {
+        crate::progress::part("where the claim holds: answer", place, count);
+        holds(campaign, seed, samples, bars, answer, claim.range)
+    };
+    Ok(answers.into_iter().enumerate().map(one).collect())
 }
 
 fn claim(words: &[String]) -> Result<Claim, Failure> {
@@ -206,22 +211,16 @@ pub fn with_threads<T: Send>(
     Ok(pool.install(work))
 }
 
-/// A bar that shows itself after two seconds.
+/// A bar, for whoever watches.
 pub fn bar(progress: Progress, count: u64, what: &str) -> ProgressBar {
-    let bar = match progress {
+    match progress {
         Progress::Never => ProgressBar::hidden(),
         Progress::Auto => {
-            ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::stderr_with_hz(2))
+            let template = format!("{{wide_bar}} {{pos}}/{{len}} {what}, {{eta}} left");
+            crate::progress::bar(count, &template)
         }
         Progress::Json => json_lines(count, what),
-    };
-    if progress == Progress::Auto {
-        let template = format!("{{wide_bar}} {{pos}}/{{len}} {what}, {{eta}} left");
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style);
-        }
     }
-    bar
 }
 
 /// Prints a line a second until the bar is dropped or full.

@@ -2,7 +2,7 @@
 
 use crate::args::PageFormat;
 use crate::commands::campaign::{PlanChoice, Playing, bar, with_threads};
-use crate::commands::{Answer, json, stamp, with_texts};
+use crate::commands::{Answer, json, reading_text, scenario_text, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use campaign::{Asked, Contender, Equal, Terms, at_equal, contend};
 use catalog::Kind;
@@ -24,7 +24,7 @@ pub struct CompareArgs {
     #[arg(long, value_enum, default_value = "own")]
     pub plan: PlanChoice,
     /// Runs to play on each machine
-    #[arg(long, default_value = "400", value_parser = clap::value_parser!(u64).range(2..=100_000))]
+    #[arg(long, default_value = "400", value_parser = crate::args::samples::<100_000>)]
     pub samples: u64,
     #[command(flatten)]
     pub playing: Playing,
@@ -118,17 +118,19 @@ fn played(
 type Asking = (String, Vec<Group>, bool, String);
 
 fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
-    if let [name] = args.names.as_slice()
-        && let Some((file, text)) = set_text(name)
+    // Each is read once: a pipe has no second time.
+    let mut read = args.names.iter().map(|name| text_of(name)).collect::<Result<Vec<_>, _>>()?;
+    if let [(file, text)] = read.as_slice()
+        && is_set(text)
     {
-        let set = parse_set(&file, &text)
-            .map_err(|problems| Failure { problems, texts: vec![(file, text.clone())] })?;
-        return of_set(&set, text);
+        let set = parse_set(file, text)
+            .map_err(|problems| Failure { problems, texts: vec![(file.clone(), text.clone())] })?;
+        return of_set(&set, text.clone());
     }
     let mut entries = Vec::new();
     let mut texts = String::new();
     for (at, name) in args.names.iter().enumerate() {
-        if args.names.len() > 1 && set_text(name).is_some() {
+        if args.names.len() > 1 && is_set(&read[at].1) {
             let message = format!("`{name}` is a set of its own");
             let hint = "compare one set, or scenarios with each other";
             return Err(Diagnostic::error("cli::compare", message).hint(hint).into());
@@ -138,7 +140,7 @@ fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
             let hint = "a scenario compared with itself differs by nothing";
             return Err(Diagnostic::error("cli::compare", message).hint(hint).into());
         }
-        let (loaded, _) = with_texts(name, &[])?;
+        let (loaded, _) = reading_text(std::mem::take(&mut read[at]), &[], scenario::load)?;
         texts.push_str(&loaded.text);
         entries.push((loaded.scenario.name.clone(), loaded.scenario));
     }
@@ -159,13 +161,12 @@ fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
     Ok((title, vec![Group { name, entries }], false, texts))
 }
 
-/// A shipped set, or a file that lists machines.
-fn set_text(name: &str) -> Option<(String, String)> {
+/// A shipped set or scenario, or a file: its name in messages and its text.
+fn text_of(name: &str) -> Result<(String, String), Failure> {
     if let Some(text) = catalog::text(Kind::Set, name) {
-        return Some((format!("scenarios/sets/{name}.toml"), text.to_owned()));
+        return Ok((format!("scenarios/sets/{name}.toml"), text.to_owned()));
     }
-    let text = std::fs::read_to_string(name).ok()?;
-    is_set(&text).then(|| (name.to_owned(), text))
+    scenario_text(name)
 }
 
 fn of_set(set: &Set, mut text: String) -> Result<Asking, Failure> {

@@ -9,7 +9,7 @@ use clap::Args;
 use collective::{
     GraphCost, OPERATIONS, Operation, Placed, SCHEMES, Scheme, Spread, on_graph, seconds, unfolded,
 };
-use diagnostic::{Diagnostic, Diagnostics, nearest};
+use diagnostic::{Diagnostic, Diagnostics, counted, nearest};
 use fabric::{Network, Routing, Topology};
 use report::{FabricQuestion, FabricRow};
 
@@ -249,13 +249,18 @@ fn run(
     let alive = network.alive().len() as u64;
     let ranks = args.ranks.unwrap_or(alive);
     if ranks < 2 || ranks > alive {
-        let message = format!("{ranks} ranks on {alive} chips that work");
-        let hint = format!("--ranks from 2 to {alive}");
+        let (ranks, chips) = (counted(ranks, "rank"), counted(alive, "chip"));
+        let message = format!("{ranks} on {chips} that can take part");
+        let hint = match alive {
+            0 | 1 => "a collective takes two chips".to_owned(),
+            _ => format!("--ranks from 2 to {alive}"),
+        };
         return Err(Diagnostic::error("fabric::ranks", message).hint(hint).into());
     }
     let group = Placed::first(network, ranks);
     let mut rows = Vec::new();
-    for &bytes in &asked.sizes {
+    for (place, &bytes) in asked.sizes.iter().enumerate() {
+        crate::progress::part("size", place, asked.sizes.len());
         let b = bytes as f64;
         let (operation, routing) = (asked.operation, asked.routing);
         let cost =

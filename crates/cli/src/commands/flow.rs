@@ -1,10 +1,11 @@
 //! `rehearse --engine flow`: what is broken, what the experts carry, and where the events go.
 
 use crate::args::Rehearse;
+use crate::input;
 use crate::output::Failure;
 use crate::whole_file::write_file;
 use clap::Args;
-use diagnostic::{Diagnostic, Diagnostics};
+use diagnostic::{Diagnostic, Diagnostics, counted};
 use engine::{Fault, FlowAnswer, FlowOptions, Rehearsal};
 use program::Program;
 use scenario::Scenario;
@@ -119,13 +120,15 @@ pub fn write_files(
 
 /// Runs a program from a file on a scenario's machine.
 pub fn run_program(args: &FlowArgs, path: &str, scenario: &Scenario) -> Result<Ran, Failure> {
-    let text = super::read(path, Vec::new())?;
+    let text = input::text(path, input::CAPTURED)?;
     let failure = |problems| Failure { problems, texts: vec![(path.to_owned(), text.clone())] };
     let program = ::trace::step::read(path, &text).map_err(failure)?;
     if program.ranks > scenario.cluster.chips {
         let message = format!(
-            "{} ranks; `{}` has {} chips",
-            program.ranks, scenario.cluster.id, scenario.cluster.chips
+            "{}; `{}` has {}",
+            counted(program.ranks, "rank"),
+            scenario.cluster.id,
+            counted(scenario.cluster.chips, "chip")
         );
         return Err(Diagnostic::error("cli::program", message).into());
     }

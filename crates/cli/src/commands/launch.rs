@@ -2,11 +2,12 @@
 
 use super::{Answer, json, stamp, with_texts};
 use crate::args::{Format, Framework, Import, Launch};
+use crate::input;
 use crate::output::{Done, Failure};
 use crate::whole_file::{WholeFile, cannot_write, keep_all};
 use diagnostic::{Diagnostic, Diagnostics};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use trace::launch::{Imported, Wanted};
 
@@ -54,9 +55,6 @@ fn sentences(notes: &Diagnostics) -> Vec<Value> {
     notes.0.iter().map(|n| json!({ "message": n.message, "hint": n.hint })).collect()
 }
 
-/// Longest input. Bytes; the reader of lines refuses earlier and says so.
-const LONGEST: u64 = 64 << 20;
-
 pub fn import(args: &Import) -> Answer {
     let (name, text) = line(&args.line)?;
     let wanted = Wanted {
@@ -100,23 +98,15 @@ pub fn import(args: &Import) -> Answer {
 
 /// The line's name in messages and its text.
 fn line(given: &str) -> Result<(String, String), Failure> {
-    let cannot = |what: &str, e: &dyn std::fmt::Display| -> Failure {
-        Diagnostic::error("cli::file", format!("cannot read {what}: {e}")).into()
-    };
-    let is_file = given != "-" && !given.contains('\n') && Path::new(given).is_file();
-    let mut text = String::new();
     if given == "-" {
-        let read = std::io::stdin().take(LONGEST).read_to_string(&mut text);
-        read.map_err(|e| cannot("standard input", &e))?;
+        let text = input::text_from("standard input", std::io::stdin(), input::WRITTEN)?;
         return Ok(("standard input".to_owned(), text));
     }
-    if !is_file {
+    // Whatever is there by that name is read: a file, or the pipe of a shell.
+    if given.contains('\n') || !Path::new(given).exists() {
         return Ok(("the line".to_owned(), given.to_owned()));
     }
-    let opened = std::fs::File::open(given);
-    let read = opened.and_then(|f| f.take(LONGEST).read_to_string(&mut text));
-    read.map_err(|e| cannot(&format!("`{given}`"), &e))?;
-    Ok((given.to_owned(), text))
+    Ok((given.to_owned(), input::text(given, input::WRITTEN)?))
 }
 
 fn path(args: &Import, file: &str) -> String {
@@ -131,9 +121,7 @@ fn checked(args: &Import, imported: &Imported) -> Result<(), Diagnostics> {
         let found = own.iter().find(|(file, _)| path(args, file) == wanted);
         match found.and_then(|(_, text)| text.cloned()) {
             Some(text) => Ok(text),
-            None => {
-                std::fs::read_to_string(wanted).map_err(|e| format!("cannot read `{wanted}`: {e}"))
-            }
+            None => input::text(wanted, input::WRITTEN).map_err(|problem| problem.message),
         }
     };
     scenario::load(&path(args, "scenario.toml"), &imported.scenario, &[], &read_file).map(|_| ())

@@ -1,8 +1,9 @@
 //! `supernode plan merge`: parts of a study or of one search, joined to the bytes of the whole.
 
+use super::Answer;
 use super::study::{SCHEMA, deliver};
-use super::{Answer, read};
 use crate::args::Format;
+use crate::input;
 use crate::output::Failure;
 use crate::whole_file::WholeFile;
 use clap::Args;
@@ -28,7 +29,7 @@ pub fn merge(args: &Merge) -> Answer {
     let mut parts: Vec<(u64, &String, Value)> = Vec::new();
     for file in &args.parts {
         let wrong = |message: String| Diagnostic::error("study::part", message).at(file, 0..0);
-        let text = read(file, Vec::new())?;
+        let text = input::text(file, input::CAPTURED)?;
         match serde_json::from_str::<Value>(&text) {
             Err(e) => problems.push(wrong(format!("`{file}` is no JSON: {e}"))),
             Ok(value) if value["schema"] != SCHEMA => {
@@ -79,6 +80,14 @@ fn fitting(parts: &[(u64, &String, Value)]) -> Diagnostics {
             }
         }
         let alike = other["shard"]["split"] == one["shard"]["split"];
+        let runs = other["runs"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for (place, key) in
+            runs.iter().enumerate().filter_map(|(at, run)| Some((at, lacking(run)?)))
+        {
+            let message = format!("run {} of `{file}` has no `{key}`", place + 1);
+            let hint = "the file was changed after it was written; run that part again";
+            problems.push(Diagnostic::error("study::part", message).hint(hint));
+        }
         if other["shard"]["of"].as_u64() != Some(of) || !alike || !other["runs"].is_array() {
             let message = format!("`{file}` is not one of {of} parts");
             problems.push(Diagnostic::error("study::part", message));
@@ -96,6 +105,17 @@ fn fitting(parts: &[(u64, &String, Value)]) -> Diagnostics {
         problems.push(Diagnostic::error("study::part", message).hint(hint));
     }
     problems
+}
+
+/// The first key that every run has and this one has not, or as something else.
+fn lacking(run: &Value) -> Option<&'static str> {
+    const COUNTS: [&str; 6] =
+        ["run", "chips", "sequence", "batch_sequences", "plans", "memory_limit_bytes"];
+    let count = |key: &&&str| !run[**key].as_f64().is_some_and(|n| n.is_finite() && n >= 0.0);
+    let word = |key: &&&str| !run[**key].is_string();
+    let wrong =
+        COUNTS.iter().find(count).or_else(|| ["name", "model", "cluster"].iter().find(word));
+    wrong.copied().or_else(|| (!run["leaders"].is_array()).then_some("leaders"))
 }
 
 /// The parts of one run's space as the run: plans added up, and the best of all parts, each of another

@@ -4,14 +4,15 @@ use crate::args::{DEFAULT, Format, pair};
 use crate::commands::campaign::Progress;
 use crate::commands::plan_save::saved;
 use crate::commands::plan_search::{Run, relaxations};
-use crate::commands::{Answer, json, opened, stamp};
+use crate::commands::{Answer, json, once, opened, stamp};
 use crate::commands::{candidates, plan_part, study};
 use crate::output::{Done, Failure};
-use crate::whole_file::{WholeFile, cannot_write};
+use crate::progress;
+use crate::whole_file::{WholeFile, apart, cannot_write};
 use clap::{Args, ValueEnum};
-use diagnostic::Diagnostic;
+use diagnostic::{Diagnostic, Diagnostics, counted};
 use engine::FlowOptions;
-use report::PlanAnswer;
+use report::{Deadline, PlanAnswer};
 use scenario::{Opened, Scenario};
 use search::{Findings, Leader, Limits, Problem, Space};
 use std::io::Write;
@@ -48,7 +49,7 @@ pub struct PlanArgs {
     /// Numbers of chips to choose from, instead of the scenario's
     #[arg(long, value_name = "CHIPS", value_delimiter = ',')]
     pub chips: Vec<u64>,
-    /// For `--objective chips`: days for all the recipe's tokens at this length
+    /// Days for all the recipe's tokens at this length: exit code 1 if the best plan takes longer
     #[arg(long, value_name = "DAYS")]
     pub deadline: Option<f64>,
     /// The fastest plan under several guards
@@ -122,20 +123,15 @@ impl Objective {
 pub fn plan(args: &PlanArgs) -> Answer {
     let begun = Instant::now();
     let (opened, texts) = opened(&args.scenario, &args.set)?;
-    let limits = limits(args, &opened)?;
     let failure = |problems| Failure { problems, texts: texts.clone() };
     let scenario = &opened.loaded.scenario;
-    if !(0.0..1.0).contains(&args.guard) {
-        let message = format!("a guard of {} leaves no memory or is negative", args.guard);
-        let hint = "a share of 0 or more and less than 1: `--guard 0.1`";
-        return Err(Diagnostic::error("cli::guard", message).hint(hint).into());
-    }
+    let asked = asked(args, &opened, begun).map_err(Failure::from)?;
+    let Asked { limits, until, counts } = asked;
     let mut problem = Problem::new(scenario, args.guard).map_err(failure)?;
     if let Some(list) = &limits.recompute {
         problem.base.recompute.early_stop = list.iter().any(|r| r.early_stop);
     }
-    let run = Run { top: usize::from(args.top), until: until(args, begun)?, args };
-    let counts = chip_counts(args, scenario)?;
+    let run = Run { top: usize::from(args.top), until, args };
     let files = Files::begin(args)?;
     if let Some(part) = args.shard {
         let name = opened.loaded.scenario.name.clone();
@@ -160,6 +156,7 @@ pub struct Files {
 
 impl Files {
     fn begin(args: &PlanArgs) -> Result<Self, Failure> {
+        apart(&[&args.candidates, &args.save, &args.output])?;
         let whole = |file: &Option<String>| file.as_deref().map(WholeFile::begin).transpose();
         Ok(Self {
             candidates: args.candidates.as_deref().map(candidates::Table::begin).transpose()?,
@@ -177,12 +174,48 @@ struct Chosen {
     chips: Vec<(u64, Option<f64>, &'static str)>,
 }
 
-fn limits(args: &PlanArgs, opened: &Opened) -> Result<Limits, Failure> {
+/// What the options mean.
+struct Asked {
+    limits: Limits,
+    until: Option<Instant>,
+    counts: Vec<u64>,
+}
+
+/// Reads the options; the error is every problem with any of them.
+fn asked(args: &PlanArgs, opened: &Opened, begun: Instant) -> Result<Asked, Diagnostics> {
+    let mut problems = Diagnostics::default();
+    let limits = limits(args, opened).map_err(|found| problems.extend(found));
+    if !(0.0..1.0).contains(&args.guard) {
+        let message = format!("a guard of {:?} leaves no memory or is negative", args.guard);
+        let hint = "a share of 0 or more and less than 1: `--guard 0.1`";
+        problems.push(Diagnostic::error("cli::guard", message).hint(hint));
+    }
+    if let Some(days) = args.deadline.filter(|days| !(days.is_finite() && *days > 0.0)) {
+        let message = format!("`{days:?}` is no number of days to be done in");
+        problems.push(Diagnostic::error("cli::deadline", message).hint("write `--deadline 60`"));
+    }
+    let until = until(args, begun).map_err(|found| problems.push(found));
+    let counts = chip_counts(args, &opened.loaded.scenario).map_err(|found| problems.extend(found));
+    match (limits, until, counts) {
+        (Ok(limits), Ok(until), Ok(counts)) => {
+            problems.into_result(Asked { limits, until, counts })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn limits(args: &PlanArgs, opened: &Opened) -> Result<Limits, Diagnostics> {
     let mut limits = match args.framework {
         Some(PlanFramework::Megatron) => Limits::megatron(),
         None => Limits::default(),
     };
-    let mut problems = diagnostic::Diagnostics::default();
+    let mut problems = Diagnostics::default();
+    let plain = |key: &'_ String| key.strip_prefix("plan.").unwrap_or(key).to_owned();
+    let keys: Vec<String> =
+        args.fix.iter().map(|(key, _)| format!("plan.{}", plain(key))).collect();
+    if let Err(twice) = once("--fix", keys.iter().map(String::as_str)) {
+        problems.extend(twice);
+    }
     for (key, values) in &opened.fixed {
         if let Err(problem) = limits.fix(key, values) {
             problems.push(problem);
@@ -194,23 +227,22 @@ fn limits(args: &PlanArgs, opened: &Opened) -> Result<Limits, Failure> {
             problems.push(problem);
         }
     }
-    let result = problems.into_result(limits);
-    result.map_err(|problems| Failure { problems, texts: Vec::new() })
+    problems.into_result(limits)
 }
 
-fn until(args: &PlanArgs, begun: Instant) -> Result<Option<Instant>, Failure> {
+fn until(args: &PlanArgs, begun: Instant) -> Result<Option<Instant>, Diagnostic> {
     let Some(text) = &args.budget else { return Ok(None) };
     let seconds = parse_quantity(text, Unit::Second).ok().filter(|s| (0.0..1e7).contains(s));
     let Some(seconds) = seconds else {
         let message = format!("`{text}` is no time");
         let hint = "write `--budget 10s`";
-        return Err(Diagnostic::error("cli::budget", message).hint(hint).into());
+        return Err(Diagnostic::error("cli::budget", message).hint(hint));
     };
     Ok(Some(begun + Duration::from_secs_f64(seconds)))
 }
 
 /// The numbers of chips to search.
-fn chip_counts(args: &PlanArgs, scenario: &Scenario) -> Result<Vec<u64>, Failure> {
+fn chip_counts(args: &PlanArgs, scenario: &Scenario) -> Result<Vec<u64>, Diagnostics> {
     if args.objective == Objective::Chips && (args.chips.is_empty() || args.deadline.is_none()) {
         let message = "the fewest chips of which numbers, for which deadline?";
         let hint = "add `--chips 2048,4096,8192 --deadline 60`";
@@ -220,16 +252,17 @@ fn chip_counts(args: &PlanArgs, scenario: &Scenario) -> Result<Vec<u64>, Failure
         return Ok(vec![scenario.ranks]);
     }
     let most = scenario.cluster.chips;
-    if let Some(wrong) = args.chips.iter().find(|&&chips| chips == 0 || chips > most) {
-        let message = format!("{wrong} chips asked for, `{}` has {most}", scenario.cluster.id);
-        return Err(Diagnostic::error("scenario::chips", message)
-            .hint(format!("from 1 to {most}"))
-            .into());
+    let mut problems = Diagnostics::default();
+    for wrong in args.chips.iter().filter(|chips| !(1..=most).contains(*chips)) {
+        let chips = counted(*wrong, "chip");
+        let message = format!("{chips} asked for, `{}` has {most}", scenario.cluster.id);
+        let problem = Diagnostic::error("scenario::chips", message);
+        problems.push(problem.hint(format!("from 1 to {most}")));
     }
     let mut counts = args.chips.clone();
     counts.sort_unstable();
     counts.dedup();
-    Ok(counts)
+    problems.into_result(counts)
 }
 
 fn choose(
@@ -247,7 +280,8 @@ fn choose(
     let mut best: Option<Chosen> = None;
     let mut best_score = f64::INFINITY;
     let mut chips = Vec::new();
-    for &ranks in counts {
+    for (place, &ranks) in counts.iter().enumerate() {
+        progress::part("number of chips", place, counts.len());
         let problem = Problem { ranks, ..problem.clone() };
         let findings = run.best(&problem, &Space::new(&problem, limits))?;
         let step_s = findings.leaders.first().map(|found| found.step_s);
@@ -317,7 +351,7 @@ fn scored(
         // A price of a single token has no digit before the seventh decimal.
         Objective::Cost => ranks * rate * step_s / 3600.0 / tokens * 1e6,
         Objective::Energy => ranks * rate * step_s / tokens,
-        Objective::Chips => scenario.recipe.tokens.value / tokens * step_s / 86_400.0,
+        Objective::Chips => days(scenario, problem, step_s),
     };
     let value = step_s.map(value);
     let (unit, score) = match args.objective {
@@ -330,6 +364,11 @@ fn scored(
         }
     };
     (value, unit, score.unwrap_or(f64::INFINITY))
+}
+
+/// All the recipe's tokens at the problem's length. Days.
+fn days(scenario: &Scenario, problem: &Problem, step_s: f64) -> f64 {
+    scenario.recipe.tokens.value / problem.batch_tokens() * step_s / 86_400.0
 }
 
 /// Sets every uncertain figure that moves one of the best plans to the end that makes it slower.
@@ -369,8 +408,14 @@ fn finish(
     let flow: Vec<Result<f64, String>> = if args.no_flow {
         Vec::new()
     } else {
-        leaders.iter().map(|l| by_events(l, problem)).collect()
+        let one = |(place, leader): (usize, &Leader)| {
+            progress::part("best plan by events", place, leaders.len());
+            by_events(leader, problem)
+        };
+        leaders.iter().enumerate().map(one).collect()
     };
+    let taken = leaders.first().map(|best| days(scenario, problem, best.found.step_s));
+    let deadline = args.deadline.map(|wanted| Deadline { wanted, taken });
     let space = Space::new(problem, limits);
     let alike: Vec<Vec<(u64, u64)>> =
         leaders.iter().map(|leader| search::twins(problem, &space, &leader.found)).collect();
@@ -401,6 +446,7 @@ fn finish(
         pareto: &pareto,
         relaxations: &relaxed,
         chips: &chosen.chips,
+        deadline,
     };
     let text = match args.format {
         Format::Text => report::plan_text(&answer),
@@ -432,7 +478,8 @@ fn finish(
         notes.push_str(&format!("supernode: the best plan is in {path}\n"));
         notes.push_str(&missing);
     }
-    Ok(Done { text, notes, yes: !leaders.is_empty() })
+    let late = deadline.is_some_and(|deadline| !deadline.is_met());
+    Ok(Done { text, notes, yes: !leaders.is_empty() && !late })
 }
 
 fn by_events(leader: &Leader, problem: &Problem) -> Result<f64, String> {
@@ -451,7 +498,8 @@ fn pareto(
 ) -> Result<Vec<(f64, Option<search::Found>)>, Failure> {
     let run = Run { top: 1, ..*run };
     let mut rows = Vec::new();
-    for guard in GUARDS {
+    for (place, guard) in GUARDS.into_iter().enumerate() {
+        progress::part("guard", place, GUARDS.len());
         let memory_bytes = scenario.cluster.chip.memory.value * (1.0 - guard);
         let problem = Problem { memory_bytes, ..problem.clone() };
         let findings = run.best(&problem, &Space::new(&problem, limits))?;

@@ -3,7 +3,7 @@
 use crate::commands::campaign::{Progress, with_threads};
 use crate::commands::plan::PlanArgs;
 use crate::output::Failure;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use report::plan_words;
 use scenario::SEARCHED;
 use scenario::Scenario;
@@ -79,11 +79,7 @@ impl Run<'_> {
         if self.args.progress != Progress::Auto {
             return ProgressBar::hidden();
         }
-        let bar = ProgressBar::with_draw_target(Some(stems), ProgressDrawTarget::stderr_with_hz(2));
-        if let Ok(style) = ProgressStyle::with_template("{bar:20} {msg}, {eta} left") {
-            bar.set_style(style);
-        }
-        bar
+        crate::progress::bar(stems, "{bar:20} {msg}, {eta} left")
     }
 }
 
@@ -93,7 +89,7 @@ pub fn settle<'p>(search: &Search<'p>, workers: &mut [Worker<'p>]) -> Vec<StemRe
     let slots: Vec<Mutex<Option<StemResult>>> = round.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     rayon::scope(|scope| {
-        for worker in workers.iter_mut() {
+        for worker in workers.iter_mut().take(round.len()) {
             let (slots, next) = (&slots, &next);
             scope.spawn(move |_| {
                 loop {
@@ -130,7 +126,8 @@ pub fn relaxations(
     if let Some(line) = more_memory(scenario, problem, &|p| best(p, limits))? {
         lines.push(line);
     }
-    for key in SEARCHED {
+    for (place, key) in SEARCHED.into_iter().enumerate() {
+        crate::progress::part("no plan fits; key set free", place, SEARCHED.len());
         let mut freed = limits.clone();
         if freed.free(key)
             && let Some(found) = best(problem, &freed)?

@@ -5,7 +5,7 @@ use super::study_text::study_text;
 use crate::args::{Format, pair};
 use crate::commands::campaign::{Progress, bar, with_threads};
 use crate::commands::plan_search::settle;
-use crate::commands::{Answer, Texts, json, opened, read, stamp};
+use crate::commands::{Answer, Texts, json, once, opened, read, stamp};
 use crate::output::{Done, Failure};
 use crate::whole_file::{WholeFile, cannot_write};
 use catalog::toml_reader::{Item, Reader};
@@ -215,6 +215,9 @@ fn prepared(asked: &Asked, guard: f64) -> Result<(Ready, Texts), Failure> {
     let (opened, texts) = opened(&asked.scenario, &set)?;
     let mut limits = Limits::default();
     let mut problems = Diagnostics::default();
+    if let Err(twice) = once("--fix", fix.iter().map(|(key, _)| key.as_str())) {
+        problems.extend(twice);
+    }
     let listed = fix.iter().map(|(key, values)| {
         (key.clone(), values.split(',').map(str::to_owned).collect::<Vec<_>>())
     });

@@ -2,8 +2,9 @@
 
 use super::{Answer, json, stamp};
 use crate::args::PageFormat;
+use crate::input;
 use crate::output::{Done, Failure, deliver, ends_in};
-use crate::whole_file::write_file;
+use crate::whole_file::{apart, write_file};
 use clap::{Args, Subcommand};
 use diagnostic::{Diagnostic, Diagnostics};
 use fabric::Network;
@@ -91,15 +92,11 @@ pub fn trace(args: &Trace) -> Answer {
 }
 
 fn read_bytes(path: &str) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|e| {
-        let text = format!("cannot read `{path}`: {e}");
-        Diagnostic::error("cli::file", text).into()
-    })
+    Ok(input::bytes(path, input::CAPTURED)?)
 }
 
 fn read_text(path: &str) -> Result<String, Failure> {
-    String::from_utf8(read_bytes(path)?)
-        .map_err(|_| Diagnostic::error("cli::file", format!("`{path}` is not UTF-8 text")).into())
+    Ok(input::text(path, input::CAPTURED)?)
 }
 
 /// Problems with the texts they are in.
@@ -264,6 +261,7 @@ fn run_program(args: &Run) -> Answer {
     {
         return run_algorithm(args, path);
     }
+    apart(&[&args.trace, &args.output])?;
     let (program, text) = program(&args.input)?;
     let (machine, network) = machine(args, program.ranks)?;
     let timeline = match &machine {

@@ -95,7 +95,7 @@ fn a_machine_without_a_plan_says_what_would_be_enough() {
     let set = [run, &machine("few", 64), &machine("odd", 1_009)].concat();
     std::fs::write(folder.join("set.toml"), set).expect("a file");
     let output =
-        crate::run(&folder, &["compare", "set.toml", "--samples", "4", "--format", "json"]);
+        crate::run(&folder, &["compare", "set.toml", "--samples", "40", "--format", "json"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let why = |at: usize| answer["groups"][0]["absent"][at]["why"].as_str().expect("a reason");
