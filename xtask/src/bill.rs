@@ -10,6 +10,9 @@ use std::fmt::Write;
 /// The question of the page.
 const QUESTION: [&str; 4] = ["campaign", "--what", "must-hold", "50M..200M"];
 
+/// Beyond so many times a figure's value no condition is worth a line.
+const FAR: f64 = 20.0;
+
 /// Bars shown of each tornado.
 const BARS: usize = 7;
 
@@ -138,7 +141,26 @@ fn answer(run: &Value) -> Result<String> {
         watts / 1e6,
         per_cent(1.0 - ignorance)
     )?;
+    out.push_str(&prices(run));
     Ok(out)
+}
+
+/// What both bills are multiplied by, and why it is thought so.
+fn prices(run: &Value) -> String {
+    let mut out = String::new();
+    for item in list(&run["assumptions"]) {
+        let paid = match word(&item["path"]).split('.').collect::<Vec<_>>().as_slice() {
+            ["economics", _, "rental"] => "Rented",
+            ["economics", _, "price"] => "Owned",
+            _ => continue,
+        };
+        let figure = &item["figure"];
+        let written = word(&figure["source"]);
+        let why = written.split_once(": ").map_or(written, |(_, note)| note);
+        let (shown, origin) = (word(&item["shown"]), word(&figure["origin"]));
+        out.push_str(&format!("\n{paid} at {shown} a chip, {origin}: {why}.\n"));
+    }
+    out
 }
 
 fn per_cent(share: f64) -> String {
@@ -184,7 +206,14 @@ fn cause_words(cause: &str) -> &str {
 }
 
 fn moves(run: &Value) -> Result<String> {
-    let mut out = String::new();
+    let middle = &run["central"];
+    let mut out = format!(
+        "With every figure at its value: {:.0} days, {} rented, {} owned. The likely run above takes and costs more: \
+         most ranges reach further up than down.\n\n",
+        number(&middle["days"])?,
+        dollars(number(&middle["rental_usd"])?),
+        dollars(number(&middle["owning_usd"])?)
+    );
     let whole: fn(f64) -> String = |v| format!("{v:.0}");
     for (of, name, shown) in [
         ("days", "days", whole),
@@ -220,7 +249,7 @@ fn claim(run: &Value) -> Result<String> {
         let likely = number(&run["money"][format!("{of}_usd")]["p50"])?;
         let low = number(&claim["low"])?;
         let verdict = if share > 0.0 {
-            format!("in {:.1} % of {samples} played runs", 100.0 * share)
+            format!("in {:.0} of {samples} played runs", share * samples)
         } else {
             format!("**no**, in none of {samples} played runs")
         };
@@ -238,11 +267,16 @@ fn claim(run: &Value) -> Result<String> {
 
 fn conditions(run: &Value) -> Result<String> {
     let mut rows = Vec::new();
+    let mut far = Vec::new();
     for claim in list(&run["claims"]) {
         let name = if word(&claim["of"]) == "rental" { "rented" } else { "owned" };
         for region in list(&claim["regions"]) {
             let Some(reached) = region["reached_at"].as_f64() else { continue };
             let times = reached / number(&region["figure"]["value"])?;
+            if times.max(1.0 / times) > FAR {
+                far.push(format!("{} ({name})", word(&region["words"])));
+                continue;
+            }
             let times = if times >= 1.0 {
                 format!("{times:.1} times as much")
             } else {
@@ -261,7 +295,11 @@ fn conditions(run: &Value) -> Result<String> {
     }
     let head =
         ["bill", "one figure, all others as they are", "what is thought", "true from", "that is"];
-    Ok(table(&head, &rows))
+    let mut out = table(&head, &rows);
+    if !far.is_empty() {
+        writeln!(out, "\nNot within {FAR:.0} times what is thought: {}.", far.join("; "))?;
+    }
+    Ok(out)
 }
 
 /// Every figure with its sources as links.

@@ -111,11 +111,7 @@ impl Campaign {
         ramp: Vec<RampPart>,
         economics: Option<Economics>,
     ) -> Result<Self, Diagnostics> {
-        let chip = &scenario.cluster.chip;
-        let reliability = match &scenario.campaign.reliability {
-            Some(own) => own.clone(),
-            None => catalog::reliability_for(&chip.family)?,
-        };
+        let reliability = reliability(scenario)?;
         let mut problems = Diagnostics::default();
         if reliability.operations.is_none() {
             problems.push(no_operations(&reliability));
@@ -353,14 +349,8 @@ impl Campaign {
         let central = self.assumptions.central();
         let power = self.places.chip_power?.of(&central) + self.places.overhead_power?.of(&central);
         let pue = self.places.pue.map_or(1.0, |place| place.of(&central));
-        let chips = self.counts.chips;
-        let used = Used {
-            chips,
-            wall_s: 3_600.0,
-            energy_j: power * chips * pue * 3_600.0,
-            power_w: power * chips,
-        };
-        Some(self.bill(&central, &used)?.owning() / chips)
+        let prices = self.places.prices.as_ref()?;
+        Some(prices.owner_usd_per_hour(&central, &self.counts, power, pue))
     }
 
     /// The place of the step's factor, which the drivers of the step move.
@@ -447,6 +437,17 @@ impl Places {
             idle_power,
             prices,
         })
+    }
+}
+
+/// The rates and operations that the scenario names, else those of its chip's family.
+///
+/// # Errors
+/// No rates for the family.
+pub(crate) fn reliability(scenario: &Scenario) -> Result<Reliability, Diagnostics> {
+    match &scenario.campaign.reliability {
+        Some(own) => Ok(own.clone()),
+        None => catalog::reliability_for(&scenario.cluster.chip.family),
     }
 }
 

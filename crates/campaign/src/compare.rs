@@ -1,8 +1,11 @@
 //! The same run on different machines.
 
-use crate::campaign::Campaign;
+use crate::assumptions::Assumptions;
+use crate::campaign::{Campaign, reliability};
+use crate::counts::Counts;
+use crate::money::Prices;
 use crate::planning::{Planned, planned};
-use crate::prepare::{Asked, prepare};
+use crate::prepare::{Asked, economics, prepare};
 use crate::sample::{Sample, endless, sample};
 use crate::summary::{Summary, quantile, summarize};
 use catalog::{Chip, Cluster, Dtype};
@@ -101,8 +104,9 @@ fn power(cluster: &Cluster) -> Option<f64> {
     Some(cluster.chip.power.as_ref()?.value + cluster.overhead_power.as_ref()?.value)
 }
 
-/// `scenario` on as many chips as make it equal to `reference`; a cluster too small grows at its
-/// outermost level.
+/// `scenario` on as many chips as make it equal to `reference`. A cluster too small gives way to
+/// `larger`, of which the outermost level is built for those chips alone; without one it grows at its
+/// own outermost level.
 ///
 /// Chips are a number with a small odd part, as one would buy, so that good layouts exist: what is
 /// called equal is so within a sixteenth ([`amount`] tells).
@@ -112,6 +116,7 @@ fn power(cluster: &Cluster) -> Option<f64> {
 pub fn at_equal(
     equal: Equal,
     scenario: &Scenario,
+    larger: Option<&Cluster>,
     reference: &Scenario,
     asked: Asked,
 ) -> Result<Scenario, Diagnostics> {
@@ -126,7 +131,8 @@ pub fn at_equal(
     let ranks = regular(reference.ranks as f64 * share);
     let mut cluster = scenario.cluster.clone();
     if ranks > cluster.chips {
-        grow(&mut cluster, ranks);
+        cluster = larger.cloned().unwrap_or(cluster);
+        size(&mut cluster, ranks);
     }
     Ok(Scenario { cluster, ranks, ..scenario.clone() })
 }
@@ -165,19 +171,22 @@ pub fn amount(equal: Equal, contender: &Contender) -> Option<f64> {
     Some(of_one? * scenario.ranks as f64)
 }
 
-/// USD an hour and chip to the owner, on the machine as it is listed.
+/// USD an hour and chip to the owner, on the machine as it is listed, whatever its plan.
 fn owner(scenario: &Scenario, asked: Asked) -> Result<f64, Diagnostics> {
-    let (scenario, _) = planned(scenario)?;
-    let rehearsal = rehearse(&scenario)?;
-    let campaign = prepare(&scenario, &rehearsal, asked)?;
-    campaign.owner_usd_per_hour().ok_or_else(|| {
+    if asked == Asked::WithoutMoney {
         let message = "machines at equal money cannot be compared without money";
-        Diagnostic::error("campaign::money", message).into()
-    })
+        return Err(Diagnostic::error("campaign::money", message).into());
+    }
+    let economics = economics(scenario)?;
+    let counts = Counts::new(&scenario.cluster, scenario.ranks, &reliability(scenario)?)?;
+    let mut assumptions = Assumptions::default();
+    let prices = Prices::new(&economics, &scenario.cluster.chip, &mut assumptions)?;
+    let watts = watts(scenario)?;
+    Ok(prices.owner_usd_per_hour(&assumptions.central(), &counts, watts, economics.pue.value))
 }
 
 /// Makes the outermost level hold `ranks`, in whole units of the level below.
-fn grow(cluster: &mut Cluster, ranks: u64) {
+fn size(cluster: &mut Cluster, ranks: u64) {
     let below = cluster.levels.iter().rev().nth(1).map_or(1, |level| level.size);
     let chips = ranks.div_ceil(below) * below;
     if let Some(last) = cluster.levels.last_mut() {

@@ -172,6 +172,15 @@ impl Prices {
         bill.staff = self.staff.of(choice) * capital;
         bill
     }
+
+    /// What a chip costs its owner an hour under load, of a job of `counts` at the prices of `choice`;
+    /// `watts` is its power with what stands around it, `pue` what the building draws over that. USD/h.
+    pub fn owner_usd_per_hour(&self, choice: &[f64], counts: &Counts, watts: f64, pue: f64) -> f64 {
+        let chips = counts.chips;
+        let power_w = watts * chips;
+        let used = Used { chips, wall_s: 3_600.0, energy_j: power_w * pue * 3_600.0, power_w };
+        self.bill(choice, counts, &used).owning() / chips
+    }
 }
 
 /// Share of a price paid each year over `years` at `rate`: `r / (1 - (1 + r)^-n)`, `1/n` without

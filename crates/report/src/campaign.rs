@@ -2,10 +2,12 @@
 
 mod json;
 mod page;
+mod prices;
 
 pub use json::campaign_json;
 pub(crate) use json::{named, sources, summary as summary_json};
 pub use page::campaign_page;
+pub(crate) use prices::{chip_prices, price_line, prices_markup, within_the_chips};
 
 use crate::table::{aligned, bar, row};
 use campaign::{
@@ -116,7 +118,9 @@ pub(crate) fn per_cent(share: f64) -> String {
 pub(crate) fn shown_figure(figure: &Figure) -> String {
     let one = |value: f64| match figure.unit {
         Unit::Second => format_seconds_long(value),
-        Unit::PerYear => per_year(value),
+        // The ends in the unit of the value.
+        Unit::PerYear if figure.value < 1.0 => format!("{} %/year", short(100.0 * value)),
+        Unit::PerYear => format!("{} /year", short(value)),
         unit => format_quantity(value, unit),
     };
     if figure.is_uncertain() {
@@ -134,14 +138,6 @@ pub(crate) fn shown_figure(figure: &Figure) -> String {
     }
 }
 
-fn per_year(value: f64) -> String {
-    if value < 1.0 {
-        format!("{} %/year", short(100.0 * value))
-    } else {
-        format!("{} /year", short(value))
-    }
-}
-
 /// Three significant digits.
 pub(crate) fn short(value: f64) -> String {
     let magnitude = if value > 0.0 { value.log10().floor() as i32 } else { 0 };
@@ -150,13 +146,19 @@ pub(crate) fn short(value: f64) -> String {
 }
 
 fn format_seconds_long(seconds: f64) -> String {
-    match seconds {
-        s if s >= 365.0 * 86_400.0 => format!("{} years", short(s / 31_536_000.0)),
-        s if s >= 2.0 * 86_400.0 => format!("{} days", short(s / 86_400.0)),
-        s if s >= 7_200.0 => format!("{} h", short(s / 3_600.0)),
-        s if s >= 120.0 => format!("{} min", short(s / 60.0)),
-        s => format_seconds(s),
-    }
+    seconds_like(seconds, seconds)
+}
+
+/// `seconds` in the unit in which `like` reads best.
+fn seconds_like(like: f64, seconds: f64) -> String {
+    let (one, unit) = match like {
+        s if s >= 365.0 * 86_400.0 => (31_536_000.0, "years"),
+        s if s >= 2.0 * 86_400.0 => (86_400.0, "days"),
+        s if s >= 7_200.0 => (3_600.0, "h"),
+        s if s >= 120.0 => (60.0, "min"),
+        _ => return format_seconds(seconds),
+    };
+    format!("{} {unit}", short(seconds / one))
 }
 
 /// The answer for people.
@@ -235,10 +237,14 @@ fn headline(answer: &CampaignAnswer<'_>) -> String {
         || "The run".to_owned(),
         |s| format!("The first {} days of the run", days(s / 86_400.0)),
     );
+    let prices = chip_prices(answer.campaign);
+    let prices: Vec<String> =
+        prices.iter().map(|(paid, figure)| format!("  {}\n", price_line(paid, figure))).collect();
     format!(
-        "\n{of}, {} samples of chance and of every uncertain figure\n{}{}",
+        "\n{of}, {} samples of chance and of every uncertain figure\n{}{}{}",
         summary.samples,
         aligned(&rows, 1),
+        prices.concat(),
         unfinished(answer).map_or_else(String::new, |words| format!("  {words}\n"))
     )
 }
@@ -291,7 +297,7 @@ fn interruptions(summary: &Summary) -> String {
 fn money(summary: &Summary) -> String {
     let Some(money) = &summary.money else { return String::new() };
     let mut rows = vec![row(HEAD)];
-    for (name, spread) in &money.parts {
+    for (name, spread) in money.parts.iter().filter(|(_, spread)| spread.p95 > 0.0) {
         rows.push(line(&format!("owned: {name}"), spread, usd));
     }
     let (rented, owned) = &money.per_million_tokens;
@@ -301,7 +307,8 @@ fn money(summary: &Summary) -> String {
     let million = |v: f64| usd(v * 1e6);
     rows.push(line("rented, per million useful petaFLOP", rented, million));
     rows.push(line("owned, per million useful petaFLOP", owned, million));
-    format!("\nThe bill\n{}", aligned(&rows, 1))
+    let held = within_the_chips(money).map_or_else(String::new, |words| format!("  {words}\n"));
+    format!("\nThe bill\n{}{held}", aligned(&rows, 1))
 }
 
 fn tornadoes(answer: &CampaignAnswer<'_>) -> String {
@@ -356,7 +363,11 @@ pub(crate) fn region_words(region: &Region) -> String {
 
 /// Another value of a figure, as the figure is shown.
 pub(crate) fn shown_value(figure: &Figure, value: f64) -> String {
-    shown_figure(&Figure { value, low: value, high: value, ..figure.clone() })
+    match figure.unit {
+        Unit::Second => seconds_like(figure.value, value),
+        Unit::PerYear if figure.value < 1.0 => format!("{} %/year", short(100.0 * value)),
+        _ => shown_figure(&Figure { value, low: value, high: value, ..figure.clone() }),
+    }
 }
 
 /// The claim in words.
@@ -416,7 +427,7 @@ pub(crate) fn ideal_days(campaign: &Campaign) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{dollars, grouped, plain, shown_figure, span_words};
+    use super::{dollars, grouped, plain, shown_figure, shown_value, span_words};
     use units::{Figure, Origin, Unit};
 
     #[test]
@@ -426,6 +437,11 @@ mod tests {
         let notice =
             Figure::ranged(21_600.0, (3_600.0, 172_800.0), Unit::Second, Origin::Assumed, "");
         assert_eq!(shown_figure(&notice), "6.00 h (60.0 min .. 2.00 days)");
+        let software = Figure::ranged(0.312, (0.104, 1.04), Unit::PerYear, Origin::Assumed, "");
+        assert_eq!(shown_figure(&software), "31.2 (10.4 .. 104) %/year");
+        assert_eq!(shown_value(&software, 1.24), "124 %/year");
+        let life = Figure { value: 4.0 * 31_536_000.0, ..notice };
+        assert_eq!(shown_value(&life, 0.65 * 31_536_000.0), "0.650 years");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod page;
 pub use json::compare_json;
 pub use page::compare_page;
 
-use crate::campaign::{days, energy, per_cent, usd};
+use crate::campaign::{chip_prices, days, energy, per_cent, price_line, usd};
 use crate::table::aligned;
 use campaign::{
     Answer, Contender, Decider, Equal, Ratio, Sample, Terms, amount, deciders, peak, ratio,
@@ -159,12 +159,13 @@ pub fn compare_text(answer: &CompareAnswer<'_>) -> String {
         equal_words(answer.equal),
         answer.terms.samples
     );
-    for group in answer.groups {
+    for (index, group) in answer.groups.iter().enumerate() {
         out.push_str(&format!("\n{}\n", group.name));
         if group.contenders.is_empty() {
             out.push_str("\nNo machine has a plan\n");
         } else {
-            out.push_str(&tables(answer, group));
+            // The same chips cost the same in every run.
+            out.push_str(&tables(answer, group, index == 0));
         }
         for (name, why) in &group.absent {
             out.push_str(&format!("  {name}: {why}\n"));
@@ -173,11 +174,15 @@ pub fn compare_text(answer: &CompareAnswer<'_>) -> String {
     out
 }
 
-fn tables(answer: &CompareAnswer<'_>, group: &CompareGroup) -> String {
+fn tables(answer: &CompareAnswer<'_>, group: &CompareGroup, priced: bool) -> String {
     let mut out = machines(answer.equal, group);
-    for part in [fabrics, steps, runs, bills, ratios] {
+    for part in [fabrics, steps, runs, bills] {
         out.push_str(&part(group));
     }
+    if priced {
+        out.push_str(&prices(group));
+    }
+    out.push_str(&ratios(group));
     out.push_str(&what_decides(group, answer.terms.seed));
     out.push_str(&where_lost(group));
     if !group.absent.is_empty() {
@@ -256,7 +261,7 @@ fn steps(group: &CompareGroup) -> String {
         ]
     };
     let head = ["machine", "step", "MFU", "GiB free", "better left?", "plan of the main stage"];
-    table("Steps", &head, rows(group, row))
+    table("Steps (MFU of the BF16 peak)", &head, rows(group, row))
 }
 
 fn spread(s: &campaign::Spread, shown: fn(f64) -> String) -> String {
@@ -300,11 +305,31 @@ fn bills(group: &CompareGroup) -> String {
     table("The bill in USD (p50, p5..p95)", &head, rows(group, row))
 }
 
+/// Rent and price of each machine's chip, with the reason of each.
+fn prices(group: &CompareGroup) -> String {
+    let mut lines = Vec::new();
+    for c in &group.contenders {
+        for (at, (paid, figure)) in chip_prices(&c.campaign).into_iter().enumerate() {
+            let name = if at == 0 { c.name.clone() } else { String::new() };
+            lines.push(vec![name, price_line(paid, figure)]);
+        }
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("\nWhat a chip costs, how that is known, and why\n{}", aligned(&lines, 2))
+}
+
 fn ratios(group: &CompareGroup) -> String {
+    // Without money there is nothing to say of it.
+    let known =
+        |(_, of): &&Measure| group.contenders.iter().any(|c| ratio_of(group, c, *of).is_some());
+    let measures: Vec<&Measure> = MEASURES.iter().filter(known).collect();
     let row = |c: &Contender| {
-        MEASURES.iter().map(|(_, of)| ratio_words(ratio_of(group, c, *of))).collect()
+        measures.iter().map(|(_, of)| ratio_words(ratio_of(group, c, *of))).collect()
     };
-    let head = ["machine", "days", "energy", "rented", "owned"];
+    let head: Vec<&str> =
+        std::iter::once("machine").chain(measures.iter().map(|(name, _)| *name)).collect();
     table("Ratio to the first (* larger than the uncertainty)", &head, rows(group, row))
 }
 

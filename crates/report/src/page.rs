@@ -116,6 +116,9 @@ pub struct Table {
     pub left: usize,
 }
 
+/// Columns that a phone has room for.
+const FEW: usize = 6;
+
 /// A page under construction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
@@ -177,8 +180,12 @@ impl Page {
     /// A table.
     pub fn table(&mut self, table: &Table) {
         let class = |c: usize| if c < table.left { " class=\"left\"" } else { "" };
-        // Rows of words only go under each other on a phone.
-        let words = if table.left == table.head.len() { " class=\"words\"" } else { "" };
+        // Rows of words only, or of many numbers, go under each other on a phone.
+        let words = match table.head.len() {
+            columns if columns == table.left => " class=\"words\"",
+            columns if columns > FEW => " class=\"words many\"",
+            _ => "",
+        };
         self.body.push_str(&format!("<div class=\"table\"><table{words}>\n"));
         if !table.head.is_empty() {
             self.body.push_str("<thead><tr>");
@@ -191,7 +198,7 @@ impl Page {
         for row in &table.rows {
             self.body.push_str("<tr>");
             for (c, cell) in row.iter().enumerate() {
-                // On a phone a row of words is a list, whose items need their heading.
+                // There a row is a list, whose items need their heading.
                 let label = match table.head.get(c) {
                     Some(head) if c > 0 && !words.is_empty() && !head.is_empty() => {
                         format!(" data-label=\"{}\"", text(head).0)

@@ -24,8 +24,12 @@ pub fn figure_words(path: &str) -> String {
             Some(format!("share of tokens trained in sequences of {length}"))
         }
         ["failure", part, "rate"] => Some(match *part {
-            "software" | "silent_data_corruption" | "dependency" | "NCCL_watchdog" => {
-                format!("failures by {} a year and chip", spaced(part))
+            // The catalog counts software by hosts.
+            "software" | "software_bug" | "dependency" | "NCCL_watchdog" => {
+                format!("failures by {} a year and host", spaced(part))
+            }
+            "silent_data_corruption" => {
+                "failures by silent data corruption a year and chip".to_owned()
             }
             _ => format!("failures a year: {}", spaced(part)),
         }),

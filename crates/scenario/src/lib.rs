@@ -20,7 +20,7 @@ mod set;
 pub use campaign_table::{Campaign, CheckpointMode, Evaluation, Ramp};
 pub use load::{Loaded, ReadFile, edited, load};
 pub use open::{Opened, SEARCHED, open};
-pub use set::{Set, is_set, parse_set};
+pub use set::{Machine, Set, is_set, parse_set};
 
 use catalog::{Cluster, Recipe};
 use model::Architecture;

@@ -1,8 +1,9 @@
 //! A set of runs and machines to compare: `scenarios/sets/*.toml`.
 
-use catalog::Kind;
 use catalog::toml_reader::{Item, Reader, Table};
+use catalog::{Cluster, Kind};
 use diagnostic::{Diagnostic, Diagnostics};
+use std::ops::Range;
 
 /// Runs crossed with machines; the first machine is what others are compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +12,22 @@ pub struct Set {
     pub name: String,
     /// Name and scenario of each run; its own cluster and plan only fill in switches.
     pub runs: Vec<(String, String)>,
-    /// Name, cluster and chips of each machine.
-    pub machines: Vec<(String, String, u64)>,
+    /// What is compared.
+    pub machines: Vec<Machine>,
+}
+
+/// A machine of a [`Set`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// What it is called in the answer.
+    pub name: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// Chips of it.
+    pub chips: u64,
+    /// Name and cluster of what stands for it where more chips are asked for than it has; without one it
+    /// grows at its outermost level.
+    pub larger: Option<(String, String)>,
 }
 
 /// Reads a set.
@@ -24,7 +39,7 @@ pub fn parse_set(file: &str, text: &str) -> Result<Set, Diagnostics> {
     let set = reader.root().and_then(|mut root| {
         let name = root.take_str("name");
         let runs = each(&mut root, "run", 1, run, |(name, _)| name);
-        let machines = each(&mut root, "machine", 2, machine, |(name, _, _)| name);
+        let machines = each(&mut root, "machine", 2, machine, |machine| &machine.name);
         root.finish();
         Some(Set { name: name?, runs: runs?, machines: machines? })
     });
@@ -75,24 +90,49 @@ fn run(item: Item<'_>) -> Option<(String, String)> {
     Some((name?, scenario?))
 }
 
-fn machine(item: Item<'_>) -> Option<(String, String, u64)> {
+fn machine(item: Item<'_>) -> Option<Machine> {
     let reader = item.reader();
     let mut table = item.into_table()?;
     let (name, id) = (table.take_str("name"), table.take_str("cluster"));
     let chips = table.take_positive("chips");
     let (cluster_at, chips_at) = (table.span_of("cluster"), table.span_of("chips"));
+    let larger_at = table.span_of("larger");
+    let larger = if table.has("larger") { Some(named_cluster(&mut table)) } else { None };
     table.finish();
     let (name, id, chips) = (name?, id?, chips?);
-    if catalog::text(Kind::Cluster, &id).is_none() {
-        reader.report(catalog::unknown_id(Kind::Cluster, &id), cluster_at);
-        return None;
-    }
-    let cluster = catalog::cluster(&id).map_err(|problems| reader.extend(problems)).ok()?;
+    let cluster = cluster(reader, &id, cluster_at)?;
     if chips > cluster.chips {
         let message = format!("`{id}` has {} chips, not {chips}", cluster.chips);
         let problem = Diagnostic::error("scenario::set", message);
         reader.report(problem.hint("fewer chips, or another cluster"), chips_at);
         return None;
     }
-    Some((name, id, chips))
+    let Some(larger) = larger else {
+        return Some(Machine { name, cluster: id, chips, larger: None });
+    };
+    let (joined, larger) = larger?;
+    if larger.chips <= cluster.chips || larger.chip.id != cluster.chip.id {
+        let message = format!("`{}` is no larger machine of `{id}`'s chips", larger.id);
+        let problem = Diagnostic::error("scenario::set", message);
+        reader.report(problem.hint("more chips of the same kind"), larger_at);
+        return None;
+    }
+    Some(Machine { name, cluster: id, chips, larger: Some((joined, larger.id)) })
+}
+
+fn named_cluster(table: &mut Table<'_>) -> Option<(String, Cluster)> {
+    let mut table = table.take_table("larger")?;
+    let (name, id, at) =
+        (table.take_str("name"), table.take_str("cluster"), table.span_of("cluster"));
+    let reader = table.reader();
+    table.finish();
+    Some((name?, cluster(reader, &id?, at)?))
+}
+
+fn cluster(reader: &Reader<'_>, id: &str, at: Range<usize>) -> Option<Cluster> {
+    if catalog::text(Kind::Cluster, id).is_none() {
+        reader.report(catalog::unknown_id(Kind::Cluster, id), at);
+        return None;
+    }
+    catalog::cluster(id).map_err(|problems| reader.extend(problems)).ok()
 }

@@ -5,7 +5,7 @@ use crate::commands::campaign::{PlanChoice, Playing, bar, with_threads};
 use crate::commands::{Answer, json, reading_text, scenario_text, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use campaign::{Asked, Contender, Equal, Terms, at_equal, contend};
-use catalog::Kind;
+use catalog::{Cluster, Kind};
 use clap::{Args, ValueEnum};
 use diagnostic::{Diagnostic, Diagnostics};
 use rayon::prelude::*;
@@ -47,7 +47,29 @@ pub enum At {
 /// Contenders of one run, before they are played.
 struct Group {
     name: String,
-    entries: Vec<(String, Scenario)>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    name: String,
+    scenario: Scenario,
+    /// Name and cluster of what stands for it where it has too few chips.
+    larger: Option<(String, Cluster)>,
+}
+
+impl Entry {
+    fn played(
+        &self,
+        equal: Equal,
+        reference: &Scenario,
+        terms: Terms,
+    ) -> Result<Contender, Diagnostics> {
+        let larger = self.larger.as_ref();
+        let cluster = larger.map(|(_, cluster)| cluster);
+        let scenario = at_equal(equal, &self.scenario, cluster, reference, terms.asked)?;
+        let named = larger.filter(|(_, cluster)| scenario.cluster.id == cluster.id);
+        contend(named.map_or(&self.name, |(name, _)| name), &scenario, terms)
+    }
 }
 
 pub fn compare(args: &CompareArgs) -> Answer {
@@ -60,6 +82,11 @@ pub fn compare(args: &CompareArgs) -> Answer {
         At::EqualPower => Equal::Power,
         At::EqualMoney => Equal::Money,
     };
+    if (equal, asked) == (Equal::Money, Asked::WithoutMoney) {
+        let message = "machines at equal money cannot be compared without money";
+        let hint = "leave out `--without money`, or make something else equal";
+        return Err(Diagnostic::error("campaign::money", message).hint(hint).into());
+    }
     let plan = searched || equal != Equal::Listed || args.plan == PlanChoice::Best;
     let samples = args.samples.next_multiple_of(2);
     let terms = Terms { plan, asked, seed: args.playing.seed, samples };
@@ -86,25 +113,24 @@ fn played(
     terms: Terms,
     bar: &indicatif::ProgressBar,
 ) -> Result<CompareGroup, Failure> {
-    let reference = &group.entries[0].1;
+    let reference = &group.entries[0].scenario;
     let results: Vec<Result<Contender, Diagnostics>> = group
         .entries
         .par_iter()
-        .map(|(name, scenario)| {
-            let played = at_equal(equal, scenario, reference, terms.asked)
-                .and_then(|scenario| contend(name, &scenario, terms));
+        .map(|entry| {
+            let played = entry.played(equal, reference, terms);
             bar.inc(1);
             played
         })
         .collect();
     let (mut contenders, mut absent) = (Vec::new(), Vec::new());
     let mut problems = Diagnostics::default();
-    for ((name, _), result) in group.entries.iter().zip(results) {
+    for (entry, result) in group.entries.iter().zip(results) {
         match result {
             Ok(contender) => contenders.push(contender),
             // That no plan fits is an answer; anything else is the input's fault.
             Err(found) if found.0.iter().all(|d| d.code == "campaign::plan") => {
-                absent.push((name.clone(), found.0[0].message.clone()));
+                absent.push((entry.name.clone(), found.0[0].message.clone()));
             }
             Err(found) => problems.extend(found),
         }
@@ -142,7 +168,8 @@ fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
         }
         let (loaded, _) = reading_text(std::mem::take(&mut read[at]), &[], scenario::load)?;
         texts.push_str(&loaded.text);
-        entries.push((loaded.scenario.name.clone(), loaded.scenario));
+        let name = loaded.scenario.name.clone();
+        entries.push(Entry { name, scenario: loaded.scenario, larger: None });
     }
     if entries.len() < 2 {
         let message = "one scenario cannot be compared";
@@ -150,12 +177,12 @@ fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
         let hint = format!("name two or more, or a set: {known}");
         return Err(Diagnostic::error("cli::compare", message).hint(hint).into());
     }
-    let others: Vec<&str> = entries[1..].iter().map(|(name, _)| name.as_str()).collect();
+    let others: Vec<&str> = entries[1..].iter().map(|entry| entry.name.as_str()).collect();
     let title = match others.as_slice() {
         [one, two, ..] if others.len() > 3 => {
-            format!("{} against {one}, {two} and {} more", entries[0].0, others.len() - 2)
+            format!("{} against {one}, {two} and {} more", entries[0].name, others.len() - 2)
         }
-        _ => format!("{} against {}", entries[0].0, others.join(", ")),
+        _ => format!("{} against {}", entries[0].name, others.join(", ")),
     };
     let name = "The same question to each".to_owned();
     Ok((title, vec![Group { name, entries }], false, texts))
@@ -175,18 +202,23 @@ fn of_set(set: &Set, mut text: String) -> Result<Asking, Failure> {
         let (loaded, _) = with_texts(base, &[])?;
         text.push_str(&loaded.text);
         let mut entries = Vec::new();
-        for (machine, cluster, chips) in &set.machines {
-            let cluster = catalog::cluster(cluster)
-                .map_err(|problems| Failure { problems, texts: Vec::new() })?;
+        let known = |id: &str| {
+            catalog::cluster(id).map_err(|problems| Failure { problems, texts: Vec::new() })
+        };
+        for machine in &set.machines {
+            let larger = match &machine.larger {
+                Some((name, id)) => Some((name.clone(), known(id)?)),
+                None => None,
+            };
             let scenario = Scenario {
-                name: format!("{name} on {machine}"),
-                cluster,
-                ranks: *chips,
+                name: format!("{name} on {}", machine.name),
+                cluster: known(&machine.cluster)?,
+                ranks: machine.chips,
                 stack: None,
                 calibration: None,
                 ..loaded.scenario.clone()
             };
-            entries.push((machine.clone(), scenario));
+            entries.push(Entry { name: machine.name.clone(), scenario, larger });
         }
         groups.push(Group { name: name.clone(), entries });
     }

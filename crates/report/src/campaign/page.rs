@@ -3,8 +3,8 @@
 mod claims;
 
 use super::{
-    BINS, CampaignAnswer, SHOWN, days, dollars, energy, grouped, per_cent, plain, shown_figure,
-    span_words, unfinished,
+    BINS, CampaignAnswer, SHOWN, days, dollars, energy, grouped, per_cent, plain, prices_markup,
+    shown_figure, span_words, unfinished, within_the_chips,
 };
 use crate::page::pictures::{Swing, histogram, tornado};
 use crate::page::{Fact, Html, Page, Row, Rows, Scale, Table, data, text};
@@ -25,6 +25,9 @@ pub fn campaign_page(json: &Value, answer: &CampaignAnswer<'_>) -> String {
     let mut page = Page::new(&campaign.name, &subtitle);
     page.facts(&facts(answer));
     page.say(&conclusion(answer));
+    if let Some(prices) = prices_markup(campaign) {
+        page.html(&Html(format!("<p class=\"note\">Prices: {}.</p>", prices.0)));
+    }
     claims::section(&mut page, answer.held, answer.summary);
     distribution(&mut page, answer);
     where_time_went(&mut page, answer.summary);
@@ -76,9 +79,10 @@ fn conclusion(answer: &CampaignAnswer<'_>) -> String {
         None => ("days".to_owned(), &summary.days),
     };
     format!(
-        "Middle values, and below them the range that holds nine of ten of {} played runs. Luck makes \
+        "Middle values, and below them the range that holds nine of ten of {} played runs. Goodput is the \
+         share of the time that is steps which count; failures are those that stop the job. Luck makes \
          {:.0} % of the spread in {of}; the rest is what nobody has measured or published.{}{bill}{cut}",
-        summary.samples,
+        grouped(summary.samples as u64),
         100.0 * (1.0 - spread.ignorance),
         moved("the days", Answer::Days),
     )
@@ -151,7 +155,7 @@ fn bill(page: &mut Page, summary: &Summary) {
     };
     line("rented", &money.rental, dollars);
     line("owned", &money.owning, dollars);
-    for (name, spread) in &money.parts {
+    for (name, spread) in money.parts.iter().filter(|(_, spread)| spread.p95 > 0.0) {
         line(&format!("\u{2003}{name}"), spread, dollars);
     }
     line("rented, per million tokens", &money.per_million_tokens.0, dollars);
@@ -160,6 +164,9 @@ fn bill(page: &mut Page, summary: &Summary) {
     line("rented, per 10\u{b2}\u{b9} useful FLOP", &money.per_petaflop.0, million);
     line("owned, per 10\u{b2}\u{b9} useful FLOP", &money.per_petaflop.1, million);
     page.table(&table);
+    if let Some(words) = within_the_chips(money) {
+        page.say(&format!("Of the owner's parts {words}."));
+    }
 }
 
 fn what_moves(page: &mut Page, answer: &CampaignAnswer<'_>) {
@@ -178,7 +185,8 @@ fn what_moves(page: &mut Page, answer: &CampaignAnswer<'_>) {
         let picture = tornado(name, answer.medians.of(of), &swings, shown);
         page.figure(
             &picture.draw(),
-            "Each figure at the ends of its range, the others at their values.",
+            "Each figure at the ends of its range, the others at their values. The middle of the played \
+             runs is another number than all at their values: most ranges reach further to one side.",
         );
     };
     if answer.campaign.window_s.is_none() {
@@ -190,6 +198,10 @@ fn what_moves(page: &mut Page, answer: &CampaignAnswer<'_>) {
     }
 }
 
+fn whole(count: f64) -> String {
+    grouped(count.round() as u64)
+}
+
 fn operation(page: &mut Page, answer: &CampaignAnswer<'_>) {
     let campaign = answer.campaign;
     let run = campaign.run(&campaign.assumptions.central());
@@ -197,15 +209,15 @@ fn operation(page: &mut Page, answer: &CampaignAnswer<'_>) {
     page.section("How it is run");
     let c = &campaign.counts;
     page.say(&format!(
-        "{} chips in {:.0} hosts with {} spare, {:.0} cables, {:.0} optical modules, {:.0} switches \
+        "{} chips in {} hosts with {} spare, {} cables, {} optical modules, {} switches \
          (counted from the topology). Failure rates: {}: one every {}. A checkpoint of {} every {}, {}: it stalls \
          the job for {} and is durable {} later.",
         grouped(campaign.ranks),
-        c.hosts,
+        whole(c.hosts),
         run.spare_hosts,
-        c.cables,
-        c.optics,
-        c.switches,
+        whole(c.cables),
+        whole(c.optics),
+        whole(c.switches),
         campaign.reliability.name,
         super::format_seconds_long(campaign.between_failures_s(&campaign.assumptions.central())),
         format_quantity(campaign.checkpoint_bytes.0, Unit::Byte),

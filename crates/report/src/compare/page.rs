@@ -8,7 +8,7 @@ use super::{
 };
 use crate::campaign::{days, dollars, energy, grouped, per_cent, plain};
 use crate::page::pictures::{Ranged, intervals, ratios, stacked};
-use crate::page::{Html, Page, Table, data, text};
+use crate::page::{Html, Page, Rows, Table, data, text};
 use campaign::{Cause, Contender, Equal, Spread, peak};
 use serde_json::Value;
 use units::{GIB, Unit, format_quantity, format_seconds};
@@ -18,10 +18,11 @@ pub fn compare_page(json: &Value, answer: &CompareAnswer<'_>) -> String {
     let how = if answer.terms.plan { "every plan searched" } else { "the scenarios' own plans" };
     let subtitle = format!(
         "{}, {how}; {} played runs a machine",
-        equal_words(answer.equal),
+        summary::chips_words(answer).unwrap_or_else(|| equal_words(answer.equal).to_owned()),
         answer.terms.samples
     );
     let mut page = Page::new(answer.title, &subtitle);
+    summary::lead(&mut page, answer);
     if answer.groups.len() > 1 {
         summary::in_short(&mut page, answer);
     }
@@ -42,7 +43,8 @@ pub fn compare_page(json: &Value, answer: &CompareAnswer<'_>) -> String {
          over every uncertain figure. A ratio compares runs pair by pair: what two machines share, such as \
          the number of tokens or how a cluster is operated, cancels. A difference is called larger than \
          the uncertainty when nine of ten pairs agree on its sign. Dollars are US dollars of the year of \
-         the price list. The count is of one run that succeeds: no failed attempts, no experiments before \
+         the price list. MFU is the model's operations over the peak in BF16, also where products run in \
+         FP8 or FP4; the peak shown is that of the format of most weights. The count is of one run that succeeds: no failed attempts, no experiments before \
          it.",
     );
     page.finish(json)
@@ -71,8 +73,14 @@ fn used_energy(page: &mut Page, group: &CompareGroup) {
     }
     if !used.is_empty() {
         page.heading("Energy");
-        page.figure(&rows.draw(), "With cooling and all else that the building draws.");
+        let caption = "With cooling and all else that the building draws.";
+        page.figure(&rows.draw(), &format!("{caption}{}", factors(&rows)));
     }
+}
+
+/// What a caption says of a scale of factors.
+fn factors(rows: &Rows) -> &'static str {
+    if rows.scale.is_logarithmic() { " Each step of the scale is a factor." } else { "" }
 }
 
 fn ranged(group: &CompareGroup, of: impl Fn(&Contender) -> Option<Spread>) -> Vec<Ranged> {
@@ -87,7 +95,8 @@ fn pictures(page: &mut Page, group: &CompareGroup) {
     let mut draw = |heading: &str, items: &[Ranged], shown: fn(f64) -> String, caption: &str| {
         if !items.is_empty() {
             page.heading(heading);
-            page.figure(&intervals(heading, items, shown).draw(), caption);
+            let rows = intervals(heading, items, shown);
+            page.figure(&rows.draw(), &format!("{caption}{}", factors(&rows)));
         }
     };
     let items = ranged(group, |c| Some(c.summary.days));
@@ -147,7 +156,7 @@ fn lost_days(page: &mut Page, group: &CompareGroup) {
                 found.map(|(_, s)| s.mean).sum::<f64>() / total
             };
             let goodput = c.summary.goodput.p50;
-            let shown = format!("{} count", per_cent(goodput));
+            let shown = format!("{} useful", per_cent(goodput));
             let parts = LOSSES.iter().map(|(_, wanted)| of(wanted)).collect();
             (c.name.clone(), data(goodput, &shown), parts)
         })
@@ -203,7 +212,7 @@ fn step_shares(page: &mut Page, group: &CompareGroup) {
 
 fn tables(page: &mut Page, equal: Equal, group: &CompareGroup) {
     let head =
-        ["machine", "chips", "peak a chip", "memory", "free", "step", "MFU", "goodput", "energy"];
+        ["machine", "chips", "peak a chip", "memory", "free", "step", "MFU", "useful", "energy"];
     let mut table = Table { head: head.map(str::to_owned).to_vec(), left: 1, ..Table::default() };
     if equal != Equal::Listed {
         table.head.push("of the first's".to_owned());

@@ -84,8 +84,8 @@ impl Chart {
             let y = self.up(at);
             out.push_str(&format!(
                 "<line class=\"grid\" x2=\"100%\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text x=\"2\" y=\"{:.1}\">{}</text>",
-                y - 3.0,
+                 <text x=\"-6\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                y + 4.0,
                 text(&self.y_tick.0(at)).0
             ));
         }

@@ -45,7 +45,7 @@ pub fn tornado(label: &str, value: f64, swings: &[Swing], shown: fn(f64) -> Stri
     let mut rows = Rows::new(label, Scale::around(ends, false));
     rows.tick = Some(shown);
     rows.long_names = true;
-    rows.limits = vec![(value, format!("now {}", shown(value)))];
+    rows.limits = vec![(value, format!("all at their values: {}", shown(value)))];
     rows.legend = vec![(0, "figure at its low end".into()), (1, "at its high end".into())];
     for swing in swings {
         let mut row =
@@ -73,12 +73,12 @@ pub struct Ranged {
     pub high: f64,
 }
 
-/// Values with their ranges under each other: as bars from zero, or, where they lie decades apart, as
+/// Values with their ranges under each other: as bars from zero, or, where they lie a decade apart, as
 /// dots on a scale of factors.
 pub fn intervals(label: &str, items: &[Ranged], shown: fn(f64) -> String) -> Rows {
     let ends = || items.iter().flat_map(|i| [i.low, i.value, i.high]);
     let (low, high) = (ends().fold(f64::INFINITY, f64::min), ends().fold(0.0, f64::max));
-    let apart = low > 0.0 && high > 20.0 * low;
+    let apart = low > 0.0 && high > 10.0 * low;
     let scale = if apart {
         Scale::logarithmic(low / 1.15, high * 1.15)
     } else {

@@ -23,6 +23,11 @@ impl Scale {
         Self { low, high, logarithmic: true }
     }
 
+    /// Whether its steps are factors.
+    pub fn is_logarithmic(&self) -> bool {
+        self.logarithmic
+    }
+
     /// Even steps that hold every one of `values`, with a little room, from zero if `from_zero`.
     pub fn around(values: impl IntoIterator<Item = f64>, from_zero: bool) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);

@@ -1,6 +1,6 @@
 //! Whether a claim holds, and what would have to be true for it.
 
-use crate::campaign::{days, dollars, per_cent, region_words, shown_figure, shown_value};
+use crate::campaign::{days, dollars, grouped, per_cent, region_words, shown_figure, shown_value};
 use crate::page::{Html, Page, Row, Rows, Scale, Table, data, text};
 use crate::words::figure_words;
 use campaign::{Answer, Held, Region, Spread, Summary};
@@ -33,8 +33,16 @@ fn subject(held: &Held) -> &'static str {
 
 fn verdict(held: &Held, samples: usize) -> Html {
     let subject = subject(held);
-    let share = |value: f64| data(value, &per_cent(value)).0;
+    // Counts, where per cent would round them away.
+    let few = 0.01 * samples as f64;
+    let runs = |share: f64| (share * samples as f64).round();
     let (below, above) = held.outside;
+    let counted = [held.share, below, above].iter().any(|v| *v > 0.0 && runs(*v) < few);
+    let share = |value: f64| {
+        let shown = if counted { grouped(runs(value) as u64) } else { per_cent(value) };
+        data(value, &shown).0
+    };
+    let samples = grouped(samples as u64);
     if held.share <= 0.0 {
         let side = match (below > 0.0, above > 0.0) {
             (true, false) => "every one is below".to_owned(),
@@ -109,8 +117,9 @@ fn conditions(page: &mut Page, held: &Held) {
     if (0.02..0.98).contains(&held.share) {
         fifths(page, held);
     }
-    let (able, unable): (Vec<&Region>, Vec<&Region>) =
-        held.regions.iter().partition(|r| r.reached.is_some() || r.tried.iter().any(|(_, h)| *h));
+    let (able, unable): (Vec<&Region>, Vec<&Region>) = held.regions.iter().partition(|r| {
+        r.tried.iter().any(|(_, h)| *h) || (r.reached.is_some() && factor(r) <= FAR)
+    });
     if !able.is_empty() {
         page.say("One figure at a time, all others at their values:");
         let head =
@@ -127,8 +136,20 @@ fn conditions(page: &mut Page, held: &Held) {
     }
     if !unable.is_empty() {
         let list: Vec<String> = unable.iter().map(|r| figure_words(&r.path)).collect();
-        page.say(&format!("No value of these makes it true by itself: {}.", list.join("; ")));
+        page.say(&format!(
+            "None of these makes it true alone within {FAR:.0} times what is thought: {}.",
+            list.join("; ")
+        ));
     }
+}
+
+/// Beyond so many times a figure's value no claim is worth a line.
+const FAR: f64 = 20.0;
+
+/// How many times the figure, or one over it, the claim begins to hold at.
+fn factor(region: &Region) -> f64 {
+    let times = region.reached.map_or(1.0, |reached| reached / region.figure.value);
+    if times >= 1.0 { times } else { 1.0 / times }
 }
 
 fn where_true(region: &Region) -> Html {
@@ -137,10 +158,9 @@ fn where_true(region: &Region) -> Html {
     }
     let Some(reached) = region.reached else { return text("nowhere") };
     let shown = data(reached, &shown_value(&region.figure, reached)).0;
-    let times = reached / region.figure.value;
-    let times = if times >= 1.0 { times } else { 1.0 / times };
+    let times = factor(region);
     let way = if reached >= region.figure.value { "times as much" } else { "times less" };
-    Html(format!("from {shown}, {} {way}", text(&format!("{times:.1}")).0))
+    Html(format!("from {shown}, {times:.1} {way}"))
 }
 
 /// Where in the ranges of the figures that decide most the claim holds.
