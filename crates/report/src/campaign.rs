@@ -7,7 +7,7 @@ mod prices;
 pub use json::campaign_json;
 pub(crate) use json::{named, sources, summary as summary_json};
 pub use page::campaign_page;
-pub(crate) use prices::{chip_prices, price_line, prices_markup, within_the_chips};
+pub(crate) use prices::{chip_prices, price_line, prices_markup, within_others};
 
 use crate::table::{aligned, bar, row};
 use campaign::{
@@ -307,7 +307,7 @@ fn money(summary: &Summary) -> String {
     let million = |v: f64| usd(v * 1e6);
     rows.push(line("rented, per million useful petaFLOP", rented, million));
     rows.push(line("owned, per million useful petaFLOP", owned, million));
-    let held = within_the_chips(money).map_or_else(String::new, |words| format!("  {words}\n"));
+    let held = within_others(money).map_or_else(String::new, |words| format!("  {words}\n"));
     format!("\nThe bill\n{}{held}", aligned(&rows, 1))
 }
 

@@ -4,7 +4,7 @@ mod claims;
 
 use super::{
     BINS, CampaignAnswer, SHOWN, days, dollars, energy, grouped, per_cent, plain, prices_markup,
-    shown_figure, span_words, unfinished, within_the_chips,
+    shown_figure, span_words, unfinished, within_others,
 };
 use crate::page::pictures::{Swing, histogram, tornado};
 use crate::page::{Fact, Html, Page, Row, Rows, Scale, Table, data, text};
@@ -164,8 +164,8 @@ fn bill(page: &mut Page, summary: &Summary) {
     line("rented, per 10\u{b2}\u{b9} useful FLOP", &money.per_petaflop.0, million);
     line("owned, per 10\u{b2}\u{b9} useful FLOP", &money.per_petaflop.1, million);
     page.table(&table);
-    if let Some(words) = within_the_chips(money) {
-        page.say(&format!("Of the owner's parts {words}."));
+    if let Some(words) = within_others(money) {
+        page.say(&format!("Owned, {words}."));
     }
 }
 

@@ -37,9 +37,10 @@ pub(crate) fn prices_markup(campaign: &Campaign) -> Option<Html> {
     (!all.is_empty()).then(|| Html(all.join("; ")))
 }
 
-/// Parts of owning that cost nothing by themselves, in words: a price of a whole pod holds them.
-pub(crate) fn within_the_chips(money: &Money) -> Option<String> {
+/// Parts of owning that cost nothing by themselves, in words: the price of a whole pod, or of a network,
+/// holds them.
+pub(crate) fn within_others(money: &Money) -> Option<String> {
     let parts = money.parts.iter().filter(|(_, spread)| spread.p95 <= 0.0);
     let names: Vec<&str> = parts.map(|(name, _)| *name).collect();
-    (!names.is_empty()).then(|| format!("the price of the chips holds: {}", names.join(", ")))
+    (!names.is_empty()).then(|| format!("within the prices of other parts: {}", names.join(", ")))
 }
