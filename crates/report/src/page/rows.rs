@@ -234,9 +234,11 @@ impl Rows {
         for (list, y) in [(labels, 12), (limits, first)] {
             for (at, label, class) in list {
                 let place = self.scale.place(at);
+                // A long name may not reach over an edge, on a phone either.
+                let room = 0.009 * label.chars().count() as f64;
                 let anchor = match place {
-                    p if p < 0.04 => "start",
-                    p if p > 0.9 => "end",
+                    p if p < room.clamp(0.04, 0.5) => "start",
+                    p if p > 1.0 - room.clamp(0.1, 0.5) => "end",
                     _ => "middle",
                 };
                 out.push_str(&format!(
