@@ -1,7 +1,8 @@
 //! What exchanges and products take beyond their algorithm's own bytes and FLOPs.
 
-use engine::{Machine, operator_costs};
-use model::{Class, Operator, Role, Work};
+use engine::{Machine, Placed, operator_costs};
+use model::{Axis, Class, Collective, Operator, Role, Work};
+use program::{Group, Routing};
 
 fn machine() -> Machine {
     let cluster = catalog::cluster("vtrain-a100").expect("in the catalog");
@@ -92,4 +93,28 @@ fn rows_of_narrow_experts_are_padded_by_copies_where_the_stack_makes_them() {
     // A sort that leaves the room copies nothing, nor does anything but the sort.
     assert_eq!(cost("expert_sort", &on("torchtitan", narrow)), plain);
     assert_eq!(cost("permute", &on("megatron-core", narrow)), plain);
+}
+
+#[test]
+fn a_measured_all_to_all_carries_one_copy_for_each_rank() {
+    // Eight chips of one node, whose all-to-all is measured: of eight copies of a token 5.29 go to
+    // ranks of their own.
+    let groups = [Group { axis: Axis::Expert, size: 8, stride: 1 }];
+    let routing =
+        |deduplicated| Some(Routing { experts: 256, topk: 8, deduplicated, group_limit: Some(4) });
+    let machine = machine();
+    assert!(machine.calibration.curves.iter().any(|c| c.operation == Collective::AllToAll));
+    let seconds = |deduplicated, bytes| {
+        Placed::new(&groups, routing(deduplicated), 8, &machine).seconds(
+            Axis::Expert,
+            Collective::AllToAll,
+            bytes,
+        )
+    };
+    let copies = model::expected_touched(8, 256, 8) / 8.0;
+    assert!((copies - 0.662).abs() < 0.001, "{copies}");
+    let [once, fewer, all] =
+        [seconds(true, 1e9), seconds(false, 1e9 * copies), seconds(false, 1e9)];
+    assert!((once / fewer - 1.0).abs() < 1e-12, "{once} {fewer}");
+    assert!(once < 0.7 * all, "{once} {all}");
 }
