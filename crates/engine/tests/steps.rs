@@ -159,3 +159,29 @@ fn sharded_weights_cost_more_over_more_ranks_and_through_lists() {
     let (flat, lists) = (step("512", "megatron-core").0, step("512", "deepspeed-zero3").0);
     assert!(lists > 1.05 * flat, "{flat} {lists}");
 }
+
+/// What moves of gradients in a step, by how they are sharded: once, or once a micro-batch or run of them.
+#[test]
+fn sharded_gradients_move_in_every_micro_batch() {
+    let moved = |zero: &str, chunks: &str| {
+        let sets = [("plan.zero", zero), ("plan.virtual_pipeline", chunks)];
+        let scenario = load("llama-3.1-405b-on-h100", &sets);
+        let machine = engine::machine(&scenario).expect("a machine");
+        let job = &scenario.jobs[scenario.main];
+        let (program, _) = engine::lowered(&scenario, job).expect("a program");
+        let found = estimate(&program, &machine);
+        let axis = if zero == "1" { "data" } else { "shard" };
+        let hidden = found.hidden.iter().filter(|h| h.axis == axis).map(|h| h.seconds);
+        let word = format!("{axis} exposed");
+        let shown = found.parts.iter().filter(|p| p.kind.word() == word).map(|p| p.seconds);
+        (hidden.chain(shown).sum::<f64>(), program.micro_batches)
+    };
+    // Sixteen micro-batches through sixteen ranks: one run of them a chunk when interleaved.
+    let (interleaved, m) = moved("2", "4");
+    assert_eq!(m, 16);
+    let (plain, _) = moved("2", "1");
+    assert!((plain / interleaved / 16.0 - 1.0).abs() < 0.1, "{plain} {interleaved}");
+    // The first stage has the weights gathered besides, half as many bytes.
+    let (once, _) = moved("1", "4");
+    assert!(once > interleaved && once < 1.8 * interleaved, "{once} {interleaved}");
+}
