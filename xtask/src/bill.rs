@@ -208,8 +208,8 @@ fn cause_words(cause: &str) -> &str {
 fn moves(run: &Value) -> Result<String> {
     let middle = &run["central"];
     let mut out = format!(
-        "With every figure at its value: {:.0} days, {} rented, {} owned. The likely run above takes and costs more: \
-         most ranges reach further up than down.\n\n",
+        "With every figure at its value: {:.0} days, {} rented, {} owned. The likely run \
+         above is another: most ranges reach further to one side.\n\n",
         number(&middle["days"])?,
         dollars(number(&middle["rental_usd"])?),
         dollars(number(&middle["owning_usd"])?)
