@@ -78,6 +78,22 @@ impl Fitted {
         let kept = self.errors.iter().enumerate().filter(|(i, _)| chosen(*i));
         quantiles(kept.map(|(_, e)| libm::fabs(*e)).collect())
     }
+
+    /// Takes the planes of the last axis that `other` has too from it; the other axes are the same.
+    pub fn take_planes(&mut self, other: &Self) {
+        let (depth, their_depth) = (self.axes[2].len(), other.axes[2].len());
+        for (to, from) in other.axes[2].iter().enumerate().filter_map(|(from, node)| {
+            Some((self.axes[2].iter().position(|mine| mine == node)?, from))
+        }) {
+            let theirs = other.solution.values.chunks(their_depth);
+            for (row, other_row) in self.solution.values.chunks_mut(depth).zip(theirs) {
+                row[to] = other_row[from];
+            }
+        }
+        if let Ok(surface) = Surface::new(self.axes.clone(), &self.solution.values) {
+            self.solution.surface = surface;
+        }
+    }
 }
 
 /// Fits, and fits again without each fold.

@@ -191,14 +191,13 @@ impl<'a> Run<'a> {
         }
         // Whole waves of tiles where they come nearer the kernels kept out of the fit.
         let waves = self.machine.cores.map(|cores| Waves { cores, tile: TILE });
-        let plain = self
-            .surface(Operation::Gemm, dtype, None, |m, w| dense::points(&fastest, m, dtype, w))?;
-        let in_waves = match (plain.is_some(), waves) {
-            (true, Some(_)) => self.surface(Operation::Gemm, dtype, waves, |m, w| {
-                dense::points(&fastest, m, dtype, w)
-            })?,
-            _ => None,
+        let products = |run: &mut Self, waves| {
+            let points = dense::points(&fastest, &run.machine, dtype, waves);
+            run.surface(Operation::Gemm, dtype, waves, &dense::axes(), &points)
         };
+        let plain = products(self, None)?;
+        let in_waves =
+            if plain.is_some() && waves.is_some() { products(self, waves)? } else { None };
         let median = |f: &Option<SurfaceFit>| {
             f.as_ref().and_then(|f| f.fitted.error(|_| true)).map_or(f64::INFINITY, |e| e.0)
         };
@@ -211,21 +210,33 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Grouped-query attention over all widths of a head, and latent attention, whose kernels are
+    /// others, apart: its plane of the surface is its own fit.
     fn attention(&mut self, dtype: Dtype) -> Result<(), Diagnostics> {
-        let mut points = Vec::new();
+        let (mut grouped, mut latent) = (Vec::new(), Vec::new());
         for table in self.tables(Kind::Attention) {
-            points.extend(sequences::grouped(table, &self.machine, dtype)?);
+            grouped.extend(sequences::grouped(table, &self.machine, dtype)?);
         }
-        if dtype == Dtype::Bf16 {
-            for table in self.tables(Kind::Mla) {
-                points.extend(sequences::latent(table, &self.machine)?);
+        for table in self.tables(Kind::Mla).iter().filter(|_| dtype == Dtype::Bf16) {
+            latent.extend(sequences::latent(table, &self.machine)?);
+        }
+        let fit = |run: &mut Self, axes: Axes, points: &[Point], terms: &[&str]| {
+            let fit = run.surface(Operation::Attention, dtype, None, &axes, points)?;
+            if let Some(fit) = &fit {
+                run.report(fit, points, 0, terms);
             }
-        }
-        let fit = self.surface(Operation::Attention, dtype, None, |_, _| points.clone())?;
-        if let Some(fit) = fit {
-            self.report(&fit, &points, 0, &[]);
-            self.out.surfaces.push(fit);
-        }
+            Ok::<_, Diagnostics>(fit)
+        };
+        let grouped = fit(self, sequences::axes(), &grouped, &[])?;
+        let latent = fit(self, sequences::latent_axes(), &latent, &sequences::LATENT_TERMS)?;
+        let surface = match (grouped, latent) {
+            (Some(mut all), Some(latent)) => {
+                all.fitted.take_planes(&latent.fitted);
+                Some(all)
+            }
+            (all, latent) => all.or(latent),
+        };
+        self.out.surfaces.extend(surface);
         Ok(())
     }
 
@@ -235,7 +246,8 @@ impl<'a> Run<'a> {
             let Some((first, others)) = loads.split_first() else { continue };
             let (times, left_out) = experts::times(table, dtype, first)?;
             let points = experts::points(&times, &self.machine, dtype);
-            let fit = self.surface(Operation::GroupedGemm, dtype, None, |_, _| points.clone())?;
+            let fit =
+                self.surface(Operation::GroupedGemm, dtype, None, &experts::axes(), &points)?;
             if let Some(fit) = fit {
                 self.report(&fit, &points, left_out, &experts::TERMS);
                 self.out.surfaces.push(fit);
@@ -289,7 +301,12 @@ impl<'a> Run<'a> {
         for point in &mut points {
             point.operator = word(operation);
         }
-        let Some(fit) = self.surface(operation, Dtype::Bf16, None, |_, _| points.clone())? else {
+        let axes = match operation {
+            Operation::Gemm => dense::axes(),
+            Operation::GroupedGemm => experts::axes(),
+            _ => sequences::axes(),
+        };
+        let Some(fit) = self.surface(operation, Dtype::Bf16, None, &axes, &points)? else {
             return Ok(None);
         };
         self.report(&fit, &points, 0, &[]);
@@ -304,10 +321,10 @@ impl<'a> Run<'a> {
         operation: Operation,
         dtype: Dtype,
         waves: Option<Waves>,
-        points: impl Fn(&Machine, Option<Waves>) -> Vec<Point>,
+        axes: &Axes,
+        points: &[Point],
     ) -> Result<Option<SurfaceFit>, Diagnostics> {
         let Some(peak) = self.machine.peak(dtype) else { return Ok(None) };
-        let points = points(&self.machine, waves);
         let base = self.subject.base.filter(|_| points.len() < ENOUGH);
         let needed = if base.is_some() { FEWEST } else { ENOUGH / 4 };
         let mut blocks: Vec<u64> = points.iter().map(|p| p.block).collect();
@@ -326,10 +343,10 @@ impl<'a> Run<'a> {
             self.out.warnings.push(Diagnostic::warning("calibrate::few", message));
             return Ok(None);
         }
-        let (axes, node): (Axes, fn([f64; 3]) -> Work) = match operation {
-            Operation::Gemm => (dense::axes(), dense::node),
-            Operation::GroupedGemm => (experts::axes(), experts::node),
-            _ => (sequences::axes(), sequences::node),
+        let node: fn([f64; 3]) -> Work = match operation {
+            Operation::Gemm => dense::node,
+            Operation::GroupedGemm => experts::node,
+            _ => sequences::node,
         };
         let machine = self.machine.clone();
         let ideal = |x: [f64; 3]| machine.ideal(&node(x), dtype, waves);
@@ -339,17 +356,11 @@ impl<'a> Run<'a> {
         let limit = |x: [f64; 3]| (ideal(x) * best * peak / node(x).matrix_flops()).min(0.999);
         let prior = base.and_then(|b| b.surface(operation, dtype)).map(|entry| {
             let size = axes.iter().map(Vec::len).product::<usize>();
-            (0..size).map(|n| entry.surface.at(place(&axes, n))).collect::<Vec<f64>>()
+            (0..size).map(|n| entry.surface.at(place(axes, n))).collect::<Vec<f64>>()
         });
         let smooth = if prior.is_some() { 0.3 } else { 0.02 };
-        let problem = Problem {
-            axes: &axes,
-            points: &points,
-            ideal: &ideal,
-            limit: &limit,
-            smooth,
-            prior: prior.as_deref(),
-        };
+        let problem =
+            Problem { axes, points, ideal: &ideal, limit: &limit, smooth, prior: prior.as_deref() };
         let fitted = fit(&problem).map_err(|reason| {
             Diagnostic::error("calibrate::few", format!("{name}: {reason}"))
                 .hint("measure more shapes, spread over the sizes of training")

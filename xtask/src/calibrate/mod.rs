@@ -22,8 +22,13 @@ use std::path::Path;
 /// Runs the command.
 pub fn run(folder: &Path, out: &Path) -> Result<()> {
     let mut b200 = None;
-    for spec in &CHIPS {
-        let text = chip(folder, spec).with_context(|| spec.id.to_owned())?;
+    // Each chip is a fit of its own, so they run beside each other.
+    let texts = std::thread::scope(|scope| {
+        let fits = CHIPS.each_ref().map(|spec| scope.spawn(move || chip(folder, spec)));
+        fits.map(|fit| fit.join().unwrap_or_else(|_| Err(anyhow!("the fit was cut off"))))
+    });
+    for (spec, text) in CHIPS.iter().zip(texts) {
+        let text = text.with_context(|| spec.id.to_owned())?;
         std::fs::write(out.join(format!("{}.toml", spec.id)), &text)?;
         if spec.id == "b200" {
             b200 = Some((spec, text));

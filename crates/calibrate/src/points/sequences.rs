@@ -10,13 +10,27 @@ use diagnostic::Diagnostic;
 use kernel::load;
 use model::Work;
 
+/// What the measured operator of latent attention does beside its core: starting several kernels;
+/// rotating queries, and splitting keys and values, which cross the memory once each way; writing
+/// each token's latent to the cache. A step prices these as operators of their own.
+pub const LATENT_TERMS: [&str; 3] = ["layer_10us", "operand_bytes_over_bandwidth", "token_ns"];
+
+/// Mean of the widths of queries and values in latent attention: 192 and 128.
+const LATENT_WIDTH: f64 = 160.0;
+
 /// Nodes of the surface.
 pub fn axes() -> Axes {
     [
         powers(128.0, 16_384.0, 2.0),
         powers(1024.0, 4_194_304.0, 4.0),
-        vec![64.0, 128.0, 160.0, 256.0],
+        vec![64.0, 128.0, LATENT_WIDTH, 256.0],
     ]
+}
+
+/// Nodes of the plane of latent attention.
+pub fn latent_axes() -> Axes {
+    let [context, rows, _] = axes();
+    [context, rows, vec![LATENT_WIDTH]]
 }
 
 /// A node as work.
@@ -65,9 +79,11 @@ pub fn latent(table: &Table, machine: &Machine) -> Result<Vec<Point>, Diagnostic
     let point = |(shape, measured_s): (&[u64; 3], &f64)| {
         let [batch, seq, heads] = shape.map(|v| v as f64);
         let work = causal(batch, seq, (heads, heads), (192.0, 128.0), 0.0);
+        // Read and written in two bytes: queries and keys of 192, values of 128.
+        let operand_bytes = batch * seq * heads * 2.0 * 2.0 * (192.0 + 192.0 + 128.0);
         Point {
             parts: vec![machine.part(&load(&work, Dtype::Bf16), Dtype::Bf16, None)],
-            terms: Vec::new(),
+            terms: vec![1e-5, operand_bytes / machine.memory, 1e-9 * batch * seq],
             other_s: machine.fixed_s,
             measured_s: *measured_s,
             block: block(&shape[1..]),

@@ -6,9 +6,9 @@ fn bound(calibration: &str, operator: &str) -> Option<f64> {
     Some(match (calibration, word) {
         // 72 kernels, forward and data gradient together.
         ("simumax-b200", "grouped-gemm") => 0.13,
-        ("b200" | "gb200", "mla") => 0.115,
         (_, "gemm") => 0.05,
-        (_, "attention" | "mla") => 0.07,
+        (_, "mla") => 0.035,
+        (_, "attention") => 0.07,
         (_, "grouped-gemm") => 0.08,
         (_, "all-reduce" | "all-gather" | "reduce-scatter" | "all-to-all") => 0.10,
         _ => return None,
