@@ -3,7 +3,7 @@
 
 use crate::collectives::Measured;
 use crate::fit::Point;
-use crate::fitting::{read_curves, read_modules, sort, word};
+use crate::fitting::{read_curves, read_modules, sort};
 use crate::fold::quantiles;
 use crate::kind::Kind;
 use crate::machine::Machine;
@@ -99,9 +99,13 @@ fn kernels(
 ) -> Option<BlindRow> {
     let entry = calibration.surface(operation, dtype)?;
     let first = points.first()?;
-    let fit = format!("{} {}", word(operation), entry.dtype.word());
+    let fit = format!("{} {}", first.operator, entry.dtype.word());
     let fit = calibration.fits.iter().find(|f| f.operator == fit);
-    let factors = fit.map_or(Vec::new(), |f| factors(&experts::TERMS, &f.terms));
+    let names: &[&str] = match operation {
+        Operation::GroupedGemm => &experts::TERMS,
+        _ => &sequences::LATENT_TERMS,
+    };
+    let factors = fit.map_or(Vec::new(), |f| factors(names, &f.terms));
     let predicted = |p: &Point| {
         let parts = p.parts.iter();
         let kernels: f64 =

@@ -69,10 +69,15 @@ pub fn copy_share(table: &Table, machine: &Machine) -> Result<Option<f64>, Diagn
 ///
 /// A token goes once to each other rank that holds one of its experts:
 /// 7·(1 − (7/8)^top-k) of them if its choices are independent. Bytes pass the links, and the cores
-/// set aside for it.
+/// set aside for it; the cores also write each of the rank's own tokens once, where its copies are summed.
 pub fn exchange(table: &Table, machine: &Machine) -> Result<Vec<Module>, Diagnostic> {
-    const TERMS: [&str; 4] =
-        ["start_10us", "bytes_over_link", "bytes_over_core_10_gb_s", "token_us_over_cores"];
+    const TERMS: [&str; 5] = [
+        "start_10us",
+        "bytes_over_link",
+        "bytes_over_core_10_gb_s",
+        "own_bytes_over_core_10_gb_s",
+        "token_us_over_cores",
+    ];
     let column = |name| table.number(name);
     let (hidden, tokens, topk) =
         (column("hidden_size")?, column("num_token")?, column("num_topk")?);
@@ -82,11 +87,13 @@ pub fn exchange(table: &Table, machine: &Machine) -> Result<Vec<Module>, Diagnos
         let us = table.number(&format!("{word}_transmit_us"))?;
         let row = |i: usize| {
             let ranks = 7.0 * (1.0 - libm::pow(7.0 / 8.0, topk[i]));
-            let bytes = tokens[i] * ranks * hidden[i] * 2.0;
+            let own = tokens[i] * hidden[i] * 2.0;
+            let bytes = own * ranks;
             let terms = vec![
                 1e-5,
                 bytes / machine.link,
                 bytes / (sms[i] * 1e10),
+                own / (sms[i] * 1e10),
                 tokens[i] * 1e-6 / sms[i],
             ];
             point(terms, us[i] * 1e-6, &[hidden[i] as u64, topk[i] as u64])
