@@ -124,8 +124,14 @@ pub fn widest(bars: &[Bar], answer: Answer) -> Vec<&Bar> {
 }
 
 fn medians(campaign: &Campaign, choice: &[f64], seed: u64) -> Medians {
-    let samples: Vec<Sample> =
-        (0..CHANCES).map(|index| played(campaign, choice, seed, index)).collect();
+    medians_of(&chances(campaign, choice, seed))
+}
+
+fn chances(campaign: &Campaign, choice: &[f64], seed: u64) -> Vec<Sample> {
+    (0..CHANCES).map(|index| played(campaign, choice, seed, index)).collect()
+}
+
+fn medians_of(samples: &[Sample]) -> Medians {
     let median = |answer: Answer| {
         let mut values: Vec<f64> = samples.iter().map(|s| answer.of(s)).collect();
         values.sort_by(f64::total_cmp);
@@ -222,18 +228,23 @@ pub fn holds(
     let mut regions: Vec<Region> = regions.into_iter().map(|(_, region)| region).collect();
     for region in &mut regions {
         let index = campaign.assumptions.list.iter().position(|(p, _)| *p == region.path);
-        let mut holds_at = |value: f64| {
+        let mut try_at = |value: f64| {
             let mut choice = central.clone();
             if let Some(index) = index {
                 choice[index] = value;
             }
-            within(medians(campaign, &choice, seed).of(answer))
+            let played = chances(campaign, &choice, seed);
+            let ends = played.iter().filter(|s| s.finished).count() * 2 > played.len();
+            Tried {
+                holds: within(medians_of(&played).of(answer)),
+                answers: ends || campaign.window_s.is_some(),
+            }
         };
         region.tried = (0..TRIED)
             .map(|k| between(&region.figure, k as f64 / (TRIED - 1) as f64))
-            .map(|value| (value, holds_at(value)))
+            .map(|value| (value, try_at(value).holds))
             .collect();
-        region.reached = reached(&region.figure, &mut holds_at);
+        region.reached = reached(&region.figure, &mut try_at);
     }
     Held {
         answer,
@@ -245,14 +256,33 @@ pub fn holds(
     }
 }
 
+/// What came of a claim with one figure changed.
+struct Tried {
+    /// Whether it holds.
+    holds: bool,
+    /// Whether most runs come to their end, so that there is an answer to judge.
+    answers: bool,
+}
+
 /// Steps of 15 % away from the figure's value, up and down in turn, until the claim holds. A share does
-/// not go beyond 1.
-fn reached(figure: &Figure, holds_at: &mut impl FnMut(f64) -> bool) -> Option<f64> {
+/// not go beyond 1, and nothing is tried beyond what lets no run end.
+fn reached(figure: &Figure, try_at: &mut impl FnMut(f64) -> Tried) -> Option<f64> {
     let most = if figure.unit == Unit::Ratio && figure.high <= 1.0 { 1.0 } else { f64::INFINITY };
-    (0..50).flat_map(|k| [k, -k]).find_map(|k| {
+    let mut open = [true, true];
+    for (k, way) in (0..50).flat_map(|k| [(k, 0), (-k, 1)]) {
         let value = figure.value * libm::pow(1.15, f64::from(k));
-        (value <= most && holds_at(value)).then_some(value)
-    })
+        // What is 0 stays it.
+        let known = (k, way) == (0, 1) || (k != 0 && value == figure.value);
+        if !open[way] || value > most || known {
+            continue;
+        }
+        let tried = try_at(value);
+        if tried.holds {
+            return Some(value);
+        }
+        open[way] = tried.answers;
+    }
+    None
 }
 
 /// A value along a figure's range: in equal factors where it is above 0, else in equal steps.
