@@ -108,16 +108,17 @@ pub fn exchange(table: &Table, machine: &Machine) -> Result<Vec<Module>, Diagnos
 }
 
 /// Fused dispatch, experts and combine of four-bit weights and eight-bit activations; in blocks of
-/// one number of tokens. Skewed loads have factors of their own on the products.
+/// one number of tokens. If a share h of all choices falls on one rank and the rest are even, that rank
+/// has 1 + h·(ranks − 1) times its even products, and all wait for it: h is the factor of a skewed load.
 pub fn fused(table: &Table, machine: &Machine) -> Result<Vec<Module>, Diagnostic> {
     const TERMS: [&str; 7] = [
         "layer_100us",
         "weight_bytes_over_bandwidth",
         "flops_over_peak",
         "bytes_over_link",
-        "flops_over_peak_power_law_1.01",
-        "flops_over_peak_power_law_1.2",
-        "flops_over_peak_power_law_sampled_1.9",
+        "flops_of_other_ranks_power_law_1.01",
+        "flops_of_other_ranks_power_law_1.2",
+        "flops_of_other_ranks_power_law_sampled_1.9",
     ];
     let Some(peak) = machine.peak(Dtype::Fp8).filter(|_| machine.link > 0.0) else {
         return Ok(Vec::new());
@@ -134,7 +135,8 @@ pub fn fused(table: &Table, machine: &Machine) -> Result<Vec<Module>, Diagnostic
         let ranks = (ep[i] - 1.0) * (1.0 - libm::pow(1.0 - 1.0 / ep[i], topk[i]));
         // Dispatched in one byte an element, combined in two.
         let bytes = tokens[i] * ranks * hidden[i] * 3.0;
-        let skewed = |word: &str| if spread[i] == word { flops_s } else { 0.0 };
+        let others_s = flops_s * (ep[i] - 1.0);
+        let skewed = |word: &str| if spread[i] == word { others_s } else { 0.0 };
         let terms = vec![
             1e-4,
             weights / machine.memory,
