@@ -78,6 +78,33 @@ fn best(answers: &Answers) -> Result<String> {
     Ok(text)
 }
 
+/// The block of the page on studies: the five best plans of every run of the shipped one.
+pub fn study(program: &Program) -> Result<Vec<(&'static str, String)>> {
+    let answer = program.json(&["plan", "study", "hundred-thousand", "--progress", "never"])?;
+    let mut text = String::from(
+        "| job | | plan | step | Mtoken/s | groups that straddle pods |\n|---|---|---|---|---|---|\n",
+    );
+    for run in answer["runs"].as_array().context("a study without runs")? {
+        let mut name = run["name"].as_str().context("a run without a name")?;
+        for (place, leader) in (1..).zip(list(run)?) {
+            let straddles = leader["straddles"].as_array().context("no straddles")?;
+            let pods = straddles.iter().filter(|s| s["level"] == "pod");
+            let axes: Vec<_> = pods.filter_map(|s| s["axis"].as_str()).collect();
+            let axes = if axes.is_empty() { "none".to_owned() } else { axes.join(", ") };
+            writeln!(
+                text,
+                "| {name} | {place} | {} | {} s | {:.1} | {} |",
+                plan(&leader["plan"]),
+                seconds(number(&leader["step_s"])?),
+                number(&leader["tokens_per_s"])? / 1e6,
+                axes.replace('_', " "),
+            )?;
+            name = "";
+        }
+    }
+    Ok(vec![("hundred-thousand", text)])
+}
+
 /// What the page says of a plan that the event engine refuses.
 const NOT_RUN: &str = "not run";
 
