@@ -242,11 +242,19 @@ fn feed_forward(line: &mut Line, model: &Architecture, slots: &Slots) {
     if dense.len() > 1 || routed.len() > 1 {
         line.lost("feed-forwards of different shapes: the first of each kind is written");
     }
-    let gated = match found.first() {
-        Some(Ffn::Dense(mlp) | Ffn::Moe { expert: mlp, .. }) => mlp.gated,
+    let (gated, clamped) = match found.first() {
+        Some(Ffn::Dense(mlp) | Ffn::Moe { expert: mlp, .. }) => (mlp.gated, mlp.clamped),
         None => return,
     };
-    if gated {
+    if clamped && line.framework == Framework::Megatron {
+        // GPT-OSS's gate, the one clamped before its kernel: offset and limit are its `config.json`'s.
+        line.flag("--quick-geglu");
+        line.set("--glu-linear-offset", "1.0");
+        line.set("--activation-func-clamp-value", "7.0");
+    } else if gated {
+        if clamped {
+            line.lost("the clamp before the experts' activation");
+        }
         line.flag("--swiglu");
     } else if model.learned_positions == 0 {
         line.flag("--squared-relu");

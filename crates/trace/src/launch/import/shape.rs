@@ -18,6 +18,8 @@ struct Shape {
     learned: bool,
     layer_norm: bool,
     qk_norm: bool,
+    /// Limit on the halves of a gate.
+    limit: Option<f64>,
     mtp: u64,
     moe: Option<Moe>,
 }
@@ -99,9 +101,27 @@ fn shape(a: &mut Arguments<'_>, layers: u64, noops: &[u64]) -> Shape {
         learned,
         layer_norm: norm.is_none_or(|w| w == "LayerNorm"),
         qk_norm: a.flag("--qk-layernorm"),
+        limit: limit(a),
         mtp,
         moe: if a.has("--num-experts") { moe(a, layers, noops, dense_width) } else { None },
     }
+}
+
+/// `--activation-func-clamp-value`; the offset that goes with it changes no cost.
+fn limit(a: &mut Arguments<'_>) -> Option<f64> {
+    let (name, offset) = ("--activation-func-clamp-value", "--glu-linear-offset");
+    if a.has(offset) {
+        let _ = a.word(offset);
+    }
+    if !a.has(name) {
+        return None;
+    }
+    let text = a.word(name)?;
+    let limit = text.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
+    if limit.is_none() {
+        a.blame(name, format!("`{name}` needs a number above 0"), None);
+    }
+    limit
 }
 
 fn moe(a: &mut Arguments<'_>, layers: u64, noops: &[u64], dense_width: u64) -> Option<Moe> {
@@ -353,6 +373,9 @@ fn routed_family(
         put("intermediate_size", json!(moe.width));
         put("sliding_window", json!(window.as_ref().map_or(1, |w| w.size)));
         put("layer_types", json!(every.iter().map(word).collect::<Vec<_>>()));
+        if let Some(limit) = shape.limit {
+            put("swiglu_limit", json!(limit));
+        }
         if !(sinks && shape.biases && all) {
             let message = "windows beside experts are only known of GPT-OSS: with sinks and biases";
             a.blame("--num-experts", message.to_owned(), None);
