@@ -93,7 +93,7 @@ fn no_text(path: &str, bytes: &[u8]) -> Option<Diagnostic> {
     let zero = bytes.iter().position(|b| *b == 0);
     let wrong = std::str::from_utf8(bytes).err().filter(|e| e.error_len().is_some());
     let at = zero.into_iter().chain(wrong.map(|e| e.valid_up_to())).min()?;
-    let line = bytes[..at].iter().filter(|b| **b == b'\n').count() + 1;
+    let line = bytes[..at].split(|b| *b == b'\n').count();
     let message = format!("cannot read `{path}`: no UTF-8 text from byte {at} on, in line {line}");
     let sixteen = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     let hint =

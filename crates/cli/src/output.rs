@@ -92,7 +92,7 @@ pub fn misused(wrong: &clap::Error, as_json: bool) -> ExitCode {
     let _ = std::io::stderr().write_all(plain(&text).as_bytes());
     if as_json {
         let said = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
-        let problems = Diagnostic::error("cli::arguments", said.replace("\n", " ")).into();
+        let problems = Diagnostic::error("cli::arguments", said.replace('\n', " ")).into();
         let version = env!("CARGO_PKG_VERSION");
         let value = report::problems_json(version, &problems, &|_| None);
         let _ = write_out(&crate::commands::json(&value));

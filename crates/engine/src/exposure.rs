@@ -91,6 +91,7 @@ impl Rules {
     /// gather of a pass has nothing to run behind, nor has its last scatter. Scattered gradients beside
     /// whole weights (ZeRO-2) are not waited for before the end of the step: of a block's `scatters`
     /// in it, only the last one of the last block shows.
+    #[must_use]
     pub fn of_rank(self, blocks: f64, chunks: f64, gathers: bool, scatters: f64) -> Self {
         let pass_blocks = (blocks / chunks).max(1.0);
         let (allowed, parts) = if gathers {
@@ -99,7 +100,7 @@ impl Rules {
             (self.overlap.gradient_reduce, (blocks * scatters).max(1.0))
         };
         let shards_beside = if allowed { 1.0 - 1.0 / parts } else { 0.0 };
-        Self { pass_blocks, shards_beside, ..self }
+        Self { shards_beside, pass_blocks, ..self }
     }
 
     /// Share of the cores that communication takes while two passes overlap.

@@ -69,7 +69,7 @@ fn rows_of_narrow_experts_are_padded_by_copies_where_the_stack_makes_them() {
     let precision = catalog::recipe("deepseek-v3").unwrap().precision;
     let on = |stack: &str, expert| {
         let cluster = catalog::cluster("dgx-h100").unwrap();
-        let precision = catalog::Precision { expert, ..precision.clone() };
+        let precision = catalog::Precision { expert, ..precision };
         let stack = catalog::stack(stack).unwrap();
         Machine::new(cluster, precision).unwrap().with_stack(stack)
     };

@@ -70,8 +70,11 @@ pub fn problems_json(
 pub fn plain(text: &str) -> Cow<'_, str> {
     let acts = |c: char| match c {
         '\t' | '\n' => false,
-        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        '\u{feff}' => true,
+        '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' => true,
         _ => c.is_control(),
     };
     if !text.chars().any(acts) {
