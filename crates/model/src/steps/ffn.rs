@@ -177,10 +177,9 @@ fn sort_rows(rank: &mut Rank, name: &'static str, experts: f64, elements: f64) {
 /// Operators that put rows a plain all-to-all brought in the order of their experts, and back.
 pub const EXPERT_SORTS: [&str; 2] = ["expert_sort", "expert_unsort"];
 
-/// Operators of experts that a stack may run outside the kernels around them; see [`experts_work`].
-///
-/// The stack says whether it does ([`catalog` figure `expert_extras`](../catalog)); where its kernels
-/// take them in, they cost nothing.
+/// Operators of experts that a stack may run outside the kernels around them: the clamp before the
+/// activation, and the second product's bias, weighed by the router's score of each row. A stack's
+/// `expert_extras` says whether it does; where its kernels take them in, they cost nothing.
 pub const EXPERT_EXTRAS: [&str; 2] = ["expert_clamp", "expert_bias"];
 
 /// The experts of this rank on `rows` rows. Frameworks launch a grouped product as one kernel an
