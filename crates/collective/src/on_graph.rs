@@ -56,7 +56,7 @@ pub fn on_graph(
 ) -> Result<GraphCost, Diagnostics> {
     check(network, group, bytes)?;
     if let Some(scheme) = scheme {
-        let found = by_scheme(network, group, operation, scheme, routing, bytes, &|_| false)?;
+        let found = by_scheme(network, group, operation, scheme, routing, bytes, None)?;
         if found.as_ref().is_some_and(|cost| cost.time_ps == u64::MAX) {
             let message = "it takes more than the 213 days that a time holds";
             return Err(Diagnostic::error("collective::time", message).hint("fewer bytes").into());
@@ -77,9 +77,9 @@ pub fn on_graph(
         if matches!(scheme, Scheme::InNetwork | Scheme::SwitchTree) && !network.reduces() {
             continue;
         }
-        let beaten = |least_ps: u64| best.as_ref().is_some_and(|(_, b)| least_ps > b.time_ps);
+        let to_beat = best.as_ref().map(|(_, b)| b.time_ps);
         // A scheme that only is too large to be looked at is left out, the others stand.
-        let cost = match by_scheme(network, group, operation, scheme, routing, bytes, &beaten) {
+        let cost = match by_scheme(network, group, operation, scheme, routing, bytes, to_beat) {
             Ok(cost) => cost,
             Err(problem) if too_large(&problem) && scheme != Scheme::Direct => None,
             Err(problem) if too_large(&problem) && best.is_some() => None,
@@ -144,7 +144,7 @@ fn check(network: &Network, group: &Placed, bytes: f64) -> Result<(), Diagnostic
     problems.into_result(())
 }
 
-/// `None` where the scheme cannot run this, or takes at least a time that is `beaten`.
+/// `None` where the scheme cannot run this, or at its least takes longer than the time `to_beat`. Picoseconds.
 fn by_scheme(
     network: &Network,
     group: &Placed,
@@ -152,7 +152,7 @@ fn by_scheme(
     scheme: Scheme,
     routing: Routing,
     bytes: f64,
-    beaten: &dyn Fn(u64) -> bool,
+    to_beat: Option<u64>,
 ) -> Result<Option<GraphCost>, Diagnostic> {
     let n = group.members.len() as u64;
     let all_pairs = scheme == Scheme::Direct && operation != Operation::Of(Collective::SendRecv);
@@ -165,7 +165,8 @@ fn by_scheme(
     }
     if all_pairs {
         let rounds = if operation == Operation::Of(Collective::AllReduce) { 2 } else { 1 };
-        if beaten(least_of_all_pairs_ps(network, group, bytes / n as f64, rounds)) {
+        let least = || least_of_all_pairs_ps(network, group, bytes / n as f64, rounds);
+        if to_beat.is_some_and(|best_ps| least() > best_ps) {
             return Ok(None);
         }
     }
@@ -191,7 +192,7 @@ fn by_scheme(
         .hint("a group of all chips of a regular network is folded; this one is not"));
     }
     let Some(patterns) = steps(network, group, operation, scheme, bytes) else { return Ok(None) };
-    if beaten(least_ps(network, &patterns)) {
+    if to_beat.is_some_and(|best_ps| least_ps(network, &patterns) > best_ps) {
         return Ok(None);
     }
     let mut sum = Sum::default();

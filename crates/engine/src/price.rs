@@ -184,11 +184,7 @@ pub fn operator_costs(
     costs[2] = costs[2] + accumulation(operator, machine);
     if model::EXPERT_EXTRAS.contains(&operator.name) {
         let share = machine.stack.expert_extras.value;
-        costs = costs.map(|cost| Cost {
-            seconds: cost.seconds * share,
-            launches: cost.launches * share,
-            ..cost
-        });
+        costs = costs.map(|cost| scaled(cost, share));
     }
     if recorded.contains(&operator.class) {
         return costs.map(|cost| Cost { launches: 0.0, ..cost });

@@ -50,6 +50,11 @@ fn plan() -> Plan {
     }
 }
 
+/// [`plan`] for a model without experts: tensor 8, data 16.
+fn dense_plan() -> Plan {
+    Plan { tensor: 8, sequence_parallel: true, data: 16, expert: 1, expert_data: 128, ..plan() }
+}
+
 #[test]
 fn v3s_published_grid_is_legal() {
     assert_eq!(violations(&plan(), &model("deepseek-v3"), 2048, 15_360, 4096), []);
@@ -119,14 +124,7 @@ fn sharding_and_recomputation_never_cost_memory() {
         let layout = Layout::new(plan, &model);
         memory(plan, &model, &recipe, &layout, &shape, 0).total()
     };
-    let base = Plan {
-        tensor: 8,
-        sequence_parallel: true,
-        data: 16,
-        expert: 1,
-        expert_data: 128,
-        ..plan()
-    };
+    let base = dense_plan();
     let mut last = f64::INFINITY;
     for zero in [Zero::None, Zero::Optimizer, Zero::Gradients] {
         let now = total(&Plan { zero, ..base.clone() });
@@ -217,16 +215,7 @@ fn dual_pipe_sums_the_gradients_of_both_copies() {
 #[test]
 fn sharded_gradients_leave_with_every_run_of_micro_batches() {
     let (model, recipe) = (model("llama-3.1-405b"), recipe("llama-3.1-405b"));
-    let base = Plan {
-        tensor: 8,
-        sequence_parallel: true,
-        data: 16,
-        expert: 1,
-        expert_data: 128,
-        schedule: Schedule::OneFOneB,
-        zero: Zero::Gradients,
-        ..plan()
-    };
+    let base = Plan { schedule: Schedule::OneFOneB, zero: Zero::Gradients, ..dense_plan() };
     let program = |plan: &Plan| {
         let shape = Shape::new(plan, &model, 16 * 64, 4096).unwrap();
         lower(plan, &model, &recipe, &Layout::new(plan, &model), &shape)

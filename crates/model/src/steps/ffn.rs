@@ -1,6 +1,6 @@
 //! Feed-forward sub-layers: dense, and routed experts with their exchanges.
 
-use super::rank::{Rank, Traffic};
+use super::rank::{ACTIVATION_BYTES, Rank, Traffic};
 use crate::{Axis, Class, Collective, Ffn, Mlp, Operator, Role, Tag, Work};
 
 /// Bytes of a router score (FP32), in activation elements of two bytes.
@@ -226,13 +226,12 @@ fn clamp(rank: &mut Rank, elements: f64) {
 /// joined (4 + 4), cast (4 + 2). Backward: cast (2 + 4), its cast to 16 bits (4 + 2) and the experts
 /// joined (2 + 2); gradient times score and times bias (4 + 4 each) and their sums (4 each).
 fn weighed_bias(rank: &mut Rank, groups: f64, elements: f64) {
-    const BYTES: f64 = 2.0;
     rank.memory(
         EXPERT_EXTRAS[1],
         Class::Experts,
         Traffic {
-            forward: 28.0 / BYTES * elements,
-            backward: 40.0 / BYTES * elements,
+            forward: 28.0 / ACTIVATION_BYTES * elements,
+            backward: 40.0 / ACTIVATION_BYTES * elements,
             flops: 2.0 * elements,
             launches: 2.0 * groups + 2.0,
             tag: Some(Tag::Moe),
