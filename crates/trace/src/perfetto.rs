@@ -8,13 +8,15 @@ pub mod messages;
 
 use engine::{ClassTimeline, Lane, Span, Timeline};
 use messages::{
-    CounterDescriptor, DebugAnnotation, EventType, InternedData, InternedName, ProcessDescriptor,
-    Trace, TracePacket, TrackDescriptor, TrackEvent,
+    CounterDescriptor, DebugAnnotation, EventType, InternedData, InternedName, Trace, TracePacket,
+    TrackDescriptor, TrackEvent,
 };
 use prost::Message;
 use std::collections::BTreeMap;
 
 const SEQUENCE: u32 = 1;
+/// Children stand in order of their `sibling_order_rank`.
+const EXPLICIT: i32 = 3;
 /// Names of the values shown with slices, by interned id from 1.
 const VALUES: [&str; 5] = ["micro_batch", "chunk", "ranks", "bytes", "duration_ps"];
 const MICRO_BATCH: u64 = 1;
@@ -29,10 +31,11 @@ const DURATION: u64 = 5;
 /// drawn from a point in time on the sender's `send` track.
 pub fn write(timeline: &Timeline) -> Vec<u8> {
     let mut writer = Writer::default();
+    let step = writer.group("step", None, 0);
     for (index, class) in timeline.classes.iter().enumerate() {
-        writer.class(index, class, timeline);
+        writer.class(step, index, class, timeline);
     }
-    writer.links(timeline);
+    writer.links(step, timeline);
     writer.finish()
 }
 
@@ -73,14 +76,11 @@ impl Writer {
         uuid
     }
 
-    /// A group of tracks, shown in order of `number`.
-    fn group(&mut self, name: &str, number: usize) -> u64 {
-        let uuid = self.track(name, None, number);
-        let pid = i32::try_from(number + 1).unwrap_or(i32::MAX);
-        let process = ProcessDescriptor { pid: Some(pid), process_name: Some(name.to_owned()) };
-        let track = &mut self.tracks[uuid as usize - 1];
-        track.process = Some(process);
-        track.child_ordering = Some(3);
+    /// A group of tracks, shown in order of `number`. Groups stand in one track of the whole step: the
+    /// viewer sorts what has no parent by name, and processes by how busy they are.
+    fn group(&mut self, name: &str, parent: Option<u64>, number: usize) -> u64 {
+        let uuid = self.track(name, parent, number);
+        self.tracks[uuid as usize - 1].child_ordering = Some(EXPLICIT);
         uuid
     }
 
@@ -112,8 +112,8 @@ impl Writer {
         *self.categories.entry(word).or_insert(next)
     }
 
-    fn class(&mut self, index: usize, class: &ClassTimeline, timeline: &Timeline) {
-        let group = self.group(&class.label, index);
+    fn class(&mut self, step: u64, index: usize, class: &ClassTimeline, timeline: &Timeline) {
+        let group = self.group(&class.label, Some(step), index);
         let mut lanes: Vec<Lane> = class.spans.iter().map(|s| s.lane).collect();
         lanes.sort_unstable();
         lanes.dedup();
@@ -208,11 +208,11 @@ impl Writer {
         }
     }
 
-    fn links(&mut self, timeline: &Timeline) {
+    fn links(&mut self, step: u64, timeline: &Timeline) {
         if timeline.links.is_empty() {
             return;
         }
-        let group = self.group("links", timeline.classes.len());
+        let group = self.group("links", Some(step), timeline.classes.len());
         for (rank, link) in timeline.links.iter().enumerate() {
             let unit = CounterDescriptor { unit: None, unit_name: Some("B/s".to_owned()) };
             let track = self.counter(&link.name, group, rank, unit);

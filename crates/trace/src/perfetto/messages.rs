@@ -103,9 +103,6 @@ pub struct TrackDescriptor {
     /// Its name.
     #[prost(string, optional, tag = "2")]
     pub name: Option<String>,
-    /// Set for a group of lines.
-    #[prost(message, optional, tag = "3")]
-    pub process: Option<ProcessDescriptor>,
     /// The group it is in.
     #[prost(uint64, optional, tag = "5")]
     pub parent_uuid: Option<u64>,
@@ -118,17 +115,6 @@ pub struct TrackDescriptor {
     /// Rank among its parent's children.
     #[prost(int32, optional, tag = "12")]
     pub sibling_order_rank: Option<i32>,
-}
-
-/// A group of lines.
-#[derive(Clone, PartialEq, Message)]
-pub struct ProcessDescriptor {
-    /// A number of its own, not 0.
-    #[prost(int32, optional, tag = "1")]
-    pub pid: Option<i32>,
-    /// What it is called.
-    #[prost(string, optional, tag = "6")]
-    pub process_name: Option<String>,
 }
 
 /// What a counter counts.

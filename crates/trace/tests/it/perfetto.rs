@@ -64,6 +64,7 @@ fn timeline(classes: usize, lengths: &[(u64, u64)]) -> Timeline {
 fn check(bytes: &[u8], timeline: &Timeline) {
     let trace = Trace::decode(bytes).expect("a trace decodes");
     let mut tracks = BTreeMap::new();
+    let mut groups: BTreeMap<Option<u64>, Vec<(Option<i32>, Option<String>)>> = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut depth: BTreeMap<u64, i64> = BTreeMap::new();
     let (mut opened, mut ended) = (Vec::new(), Vec::new());
@@ -77,6 +78,8 @@ fn check(bytes: &[u8], timeline: &Timeline) {
             if let Some(parent) = track.parent_uuid {
                 assert!(tracks.contains_key(&parent), "a parent comes before its children");
             }
+            let place = (track.sibling_order_rank, track.name.clone());
+            groups.entry(track.parent_uuid).or_default().push(place);
             assert!(tracks.insert(track.uuid.expect("an id"), track.name).is_none());
         }
         let Some(event) = packet.track_event else { continue };
@@ -102,6 +105,12 @@ fn check(bytes: &[u8], timeline: &Timeline) {
         ended.extend(event.terminating_flow_ids);
     }
     assert!(depth.values().all(|d| *d == 0), "every slice ends");
+    assert_eq!(groups[&None].len(), 1, "one track holds all groups, or a viewer sorts them itself");
+    for members in groups.values() {
+        let ranks: Vec<i32> = members.iter().filter_map(|(rank, _)| *rank).collect();
+        let in_order = ranks.len() == members.len() && ranks.windows(2).all(|r| r[0] < r[1]);
+        assert!(in_order, "a group's members have an order: {members:?}");
+    }
     assert_eq!(slices, timeline.classes.iter().map(|c| c.spans.len()).sum::<usize>());
     opened.sort_unstable();
     ended.sort_unstable();
