@@ -52,8 +52,12 @@ impl Curve {
         self.members.iter().rev().find(|m| **m <= members).copied().unwrap_or(self.members[0])
     }
 
-    /// Time in a measured group: log-linear between sizes, of constant time below the smallest size
-    /// and of constant rate above the largest. Seconds.
+    /// Time in a measured group: log-linear between sizes, of constant time below the smallest size.
+    /// Seconds.
+    ///
+    /// Above the largest, each byte more takes what it took between the last two sizes: a start and a
+    /// rate (Hockney's model). Where the last size is below its half-performance length, most of its
+    /// time is the start and says nothing of the rate: there the whole time grows with the bytes.
     ///
     /// Of the time, what the smallest size takes is latency; the rest is scaled by `slower`, the
     /// measured links' rate over those asked about.
@@ -71,7 +75,10 @@ impl Curve {
             return times[0];
         }
         if bytes >= self.bytes[last] {
-            return times[last] * bytes / self.bytes[last];
+            let whole = times[last] / self.bytes[last];
+            let more = (times[last] - times[last - 1]) / (self.bytes[last] - self.bytes[last - 1]);
+            let rate = if more >= 0.5 * whole { more } else { whole };
+            return times[last] + (bytes - self.bytes[last]) * rate;
         }
         let upper = self.bytes.iter().position(|b| *b > bytes).unwrap_or(last);
         let (a, b) = (self.bytes[upper - 1], self.bytes[upper]);
@@ -104,6 +111,12 @@ mod tests {
         assert_eq!(c.seconds(2, 1.0, 1.0), 10e-6);
         assert!((c.seconds(2, 2e6, 1.0) / 80e-6 - 1.0).abs() < 1e-9);
         assert!((c.seconds(8, 8e6, 1.0) / 640e-6 - 1.0).abs() < 1e-9);
+        // A start of 100 us and 100 us/MB: a byte more takes the rate, not a share of the start.
+        let started = Curve { seconds: vec![100e-6, 200e-6, 500e-6], members: vec![2], ..curve() };
+        assert!((started.seconds(2, 14e6, 1.0) / 1500e-6 - 1.0).abs() < 1e-9);
+        // Mostly start: the whole time grows.
+        let flat = Curve { seconds: vec![20e-6, 20e-6, 21e-6], members: vec![2], ..curve() };
+        assert!((flat.seconds(2, 40e6, 1.0) / 210e-6 - 1.0).abs() < 1e-9);
         // Links half as fast: the latency stays.
         assert!((c.seconds(8, 4e6, 2.0) / 620e-6 - 1.0).abs() < 1e-9);
     }
