@@ -156,11 +156,14 @@ impl Stack {
             ("stack.expert_padding".to_owned(), &self.expert_padding),
             ("stack.reserved_cores".to_owned(), &self.reserved_cores),
             ("stack.expert_extras".to_owned(), &self.expert_extras),
+            ("stack.scaled_rotary".to_owned(), &self.scaled_rotary),
             ("stack.step".to_owned(), &self.step),
         ];
         all.extend(self.fp8.iter().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
         all.extend(self.fp8_weight.iter().map(|(f, s)| (format!("stack.fp8_weight.{f}"), s)));
         all.extend(self.attention.iter().map(|(f, s)| (format!("stack.attention.{f}"), s)));
+        let each = self.element_operations.iter();
+        all.extend(each.map(|(f, s)| (format!("stack.element_operations.{f}"), s)));
         all
     }
 
@@ -177,11 +180,14 @@ impl Stack {
             ("stack.expert_padding".to_owned(), &mut self.expert_padding),
             ("stack.reserved_cores".to_owned(), &mut self.reserved_cores),
             ("stack.expert_extras".to_owned(), &mut self.expert_extras),
+            ("stack.scaled_rotary".to_owned(), &mut self.scaled_rotary),
             ("stack.step".to_owned(), &mut self.step),
         ];
         all.extend(self.fp8.iter_mut().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
         all.extend(self.fp8_weight.iter_mut().map(|(f, s)| (format!("stack.fp8_weight.{f}"), s)));
         all.extend(self.attention.iter_mut().map(|(f, s)| (format!("stack.attention.{f}"), s)));
+        let each = self.element_operations.iter_mut();
+        all.extend(each.map(|(f, s)| (format!("stack.element_operations.{f}"), s)));
         all
     }
 }

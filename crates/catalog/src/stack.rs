@@ -46,6 +46,9 @@ pub struct Stack {
     /// Share of the traffic of clamping experts' activations and of adding their weighed biases that
     /// runs in kernels of its own: 1 all, 0 where the kernels around take it in. Ratio.
     pub expert_extras: Figure,
+    /// Share of the kernels that apply YaRN's factor to rotated queries and keys which run apart from
+    /// the fused one: 1 all, 0 where the fused one applies it. Ratio.
+    pub scaled_rotary: Figure,
     /// Work of the host once an optimizer step during which the device waits. Seconds.
     pub step: Figure,
     /// Speed of its FP8 products over that of the calibration, by chip family; 1 where absent.
@@ -54,6 +57,9 @@ pub struct Stack {
     pub fp8_weight: BTreeMap<String, Figure>,
     /// Speed of its fused attention over that of the calibration, by chip family; 1 where absent.
     pub attention: BTreeMap<String, Figure>,
+    /// Vector operations in whose time an element-wise kernel without vector loads (mixed formats,
+    /// broadcasts, strides) moves one element, by chip family; 0 where absent.
+    pub element_operations: BTreeMap<String, Figure>,
 }
 
 /// The built-in stack of that id.
@@ -117,12 +123,14 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let expert_padding = root.take_figure("expert_padding", Unit::Ratio, &NOT_NEGATIVE);
     let reserved_cores = root.take_figure("reserved_cores", Unit::Ratio, &NOT_NEGATIVE);
     let expert_extras = root.take_figure("expert_extras", Unit::Ratio, &NOT_NEGATIVE);
+    let scaled_rotary = root.take_figure("scaled_rotary", Unit::Ratio, &NOT_NEGATIVE);
     let step = root.take_figure("step", Unit::Second, &NOT_NEGATIVE);
     let mut by_family = |key: &str| {
         if root.has(key) { root.take_table(key).and_then(shares) } else { Some(BTreeMap::new()) }
     };
     let (fp8, attention) = (by_family("fp8"), by_family("attention"));
-    let fp8_weight = by_family("fp8_weight");
+    let (fp8_weight, element_operations) =
+        (by_family("fp8_weight"), by_family("element_operations"));
     root.finish();
     Some(Stack {
         id,
@@ -138,10 +146,12 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         expert_padding: expert_padding?,
         reserved_cores: reserved_cores?,
         expert_extras: expert_extras?,
+        scaled_rotary: scaled_rotary?,
         step: step?,
         fp8: fp8?,
         fp8_weight: fp8_weight?,
         attention: attention?,
+        element_operations: element_operations?,
     })
 }
 

@@ -118,6 +118,12 @@ impl Machine {
         self.stack.attention.get(&self.cluster.chip.family).map_or(1.0, |f| f.value)
     }
 
+    /// Vector operations in whose time the stack's element-wise kernels without vector loads move one
+    /// element.
+    pub fn element_operations(&self) -> f64 {
+        self.stack.element_operations.get(&self.cluster.chip.family).map_or(0.0, |f| f.value)
+    }
+
     /// Every figure the answer depends on, by path.
     pub fn figures(&self) -> Vec<(String, &Figure)> {
         let mut all = self.cluster.figures();

@@ -176,20 +176,41 @@ pub fn operator_costs(
         let passes = 1.0 + machine.stack.expert_padding.value;
         costs = costs.map(|cost| scaled(cost, passes));
     }
+    one_by_one(&mut costs, operator, factor, machine);
     costs[0] = costs[0] + cast_in;
     costs[1] = costs[1] + cast_out;
     if matches!(operator.work, Work::Gemm { .. } | Work::GroupedGemm { .. }) {
         costs[2].seconds *= machine.product_share(dtype) / machine.weight_share(dtype);
     }
     costs[2] = costs[2] + accumulation(operator, machine);
-    if model::EXPERT_EXTRAS.contains(&operator.name) {
-        let share = machine.stack.expert_extras.value;
-        costs = costs.map(|cost| scaled(cost, share));
-    }
+    let share = share_apart(operator.name, machine);
+    costs = costs.map(|cost| scaled(cost, share));
     if recorded.contains(&operator.class) {
         return costs.map(|cost| Cost { launches: 0.0, ..cost });
     }
     costs
+}
+
+/// Share of an operator that the stack runs outside the kernels around it.
+fn share_apart(name: &str, machine: &Machine) -> f64 {
+    if model::EXPERT_EXTRAS.contains(&name) {
+        machine.stack.expert_extras.value
+    } else if model::SCALED_ROTARY.contains(&name) {
+        machine.stack.scaled_rotary.value
+    } else {
+        1.0
+    }
+}
+
+/// Kernels that move elements one by one take the longer of their traffic's time and of the vector
+/// operations that the stack's kernels need for each element, `factor` times as long.
+fn one_by_one(costs: &mut [Cost; 3], operator: &Operator, factor: f64, machine: &Machine) {
+    let Work::Elements { elements, backward_elements, .. } = operator.work else { return };
+    let each = machine.element_operations() / machine.cluster.chip.vector.value;
+    for (cost, elements) in costs.iter_mut().zip([elements, backward_elements]) {
+        cost.vector_s = elements * each;
+        cost.seconds = cost.seconds.max(cost.vector_s * factor);
+    }
 }
 
 /// Whether experts run in a format of 8 bits or fewer, whose products take rows in multiples.
@@ -220,7 +241,9 @@ fn stack_factor(operator: &Operator, dtype: catalog::Dtype, machine: &Machine) -
     let routing = machine.calibration.memory.routing.value;
     match operator.work {
         Work::Memory { .. } if operator.class == Class::Routing => 1.0 / routing,
-        Work::Memory { .. } if operator.class == Class::Elementwise => machine.stack.traffic.value,
+        Work::Memory { .. } | Work::Elements { .. } if operator.class == Class::Elementwise => {
+            machine.stack.traffic.value
+        }
         Work::Attention { .. } => 1.0 / machine.attention_share(),
         Work::Gemm { .. } | Work::GroupedGemm { .. } => 1.0 / machine.product_share(dtype),
         _ => 1.0,

@@ -65,6 +65,38 @@ fn a_fused_expert_takes_in_its_bias() {
 }
 
 #[test]
+fn elements_one_by_one_take_the_longer_of_their_traffic_and_their_operations() {
+    let machine = machine().with_stack(catalog::stack("megatron-core").unwrap());
+    let operations = machine.element_operations();
+    let cost = |elements: f64| {
+        let operator = Operator {
+            name: "eager",
+            class: Class::Experts,
+            role: Role::Sensitive,
+            work: Work::Elements {
+                bytes: 4e9,
+                backward_bytes: 4e9,
+                elements,
+                backward_elements: 2.0 * elements,
+            },
+            launches: 1.0,
+            tag: None,
+        };
+        operator_costs(&operator, (&[], false), &machine)
+    };
+    let [few, many] = [cost(1e6), cost(1e10)];
+    assert!(few[0].seconds > few[0].memory_s && (few[1].seconds - few[0].seconds).abs() < 1e-12);
+    // That many operations for each of 1e10 elements; twice as many back.
+    let slowest = machine.slowest() * machine.kernel_time.value;
+    let expected = 1e10 * operations / machine.cluster.chip.vector.value * slowest;
+    assert!((many[0].seconds / expected - 1.0).abs() < 1e-9, "{:?}", many[0]);
+    assert!((many[1].seconds / expected - 2.0).abs() < 1e-9, "{:?}", many[1]);
+    // Compiled programs have no such kernels.
+    let compiled = machine.clone().with_stack(catalog::stack("maxtext").unwrap());
+    assert!(compiled.element_operations().abs() < 1e-12);
+}
+
+#[test]
 fn rows_of_narrow_experts_are_padded_by_copies_where_the_stack_makes_them() {
     let precision = catalog::recipe("deepseek-v3").unwrap().precision;
     let on = |stack: &str, expert| {

@@ -121,7 +121,7 @@ pub fn data_gradient(
     let share = match work {
         Work::Gemm { .. } | Work::GroupedGemm { .. } => cal.backward.data_gradient.value,
         Work::Attention { .. } | Work::Scores { .. } => cal.backward.attention.value,
-        Work::Memory { .. } => 1.0,
+        Work::Memory { .. } | Work::Elements { .. } => 1.0,
     };
     time(chip, cal, &data_load(work, dtype), dtype, launches, share)
 }

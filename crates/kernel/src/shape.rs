@@ -77,6 +77,7 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
             ..zero
         },
         Work::Memory { bytes, flops, .. } => Load { bytes, vector_flops: flops, ..zero },
+        Work::Elements { bytes, .. } => Load { bytes, ..zero },
     }
 }
 
@@ -116,6 +117,9 @@ pub fn data_load(work: &Work, dtype: Dtype) -> Load {
         Work::Memory { backward_bytes, flops, .. } => {
             let forward = load(work, dtype);
             Load { bytes: backward_bytes, vector_flops: 2.0 * flops, ..forward }
+        }
+        Work::Elements { backward_bytes, .. } => {
+            Load { bytes: backward_bytes, ..load(work, dtype) }
         }
     }
 }

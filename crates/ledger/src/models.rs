@@ -104,6 +104,7 @@ fn built(name: &str, layers: usize, fields: &Fields) -> Result<Architecture, Str
         vocab: fields.needed("vocab")?,
         tied_embedding: gpt || name.starts_with("mpt"),
         learned_positions: if gpt { sequence } else { 0 },
+        rotary_scaled: false,
         max_positions: sequence,
         norm: Norm { bias: gpt, sandwich: false },
         residual: Residual::Plain,

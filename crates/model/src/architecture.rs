@@ -15,6 +15,9 @@ pub struct Architecture {
     pub tied_embedding: bool,
     /// Learned position embeddings (GPT-2): rows of that table; 0 for rotary positions.
     pub learned_positions: u64,
+    /// Whether rotated queries and keys are scaled as well (YaRN with a factor on both, arXiv 2309.00071,
+    /// section 3.4).
+    pub rotary_scaled: bool,
     /// Longest sequence the configuration allows.
     pub max_positions: u64,
     /// Normalisation layers.

@@ -128,6 +128,18 @@ pub enum Work {
         /// Vector operations forward (backward: twice).
         flops: f64,
     },
+    /// Memory-bound work of kernels that move elements one by one: a framework's own element-wise
+    /// kernels, where mixed formats, broadcasts or strides keep them from vector loads.
+    Elements {
+        /// Bytes read and written forward.
+        bytes: f64,
+        /// Bytes read and written backward.
+        backward_bytes: f64,
+        /// Elements that pass a kernel forward, summed over the kernels.
+        elements: f64,
+        /// The same backward.
+        backward_elements: f64,
+    },
 }
 
 impl Work {
@@ -140,7 +152,7 @@ impl Work {
                 2.0 * rows * heads * (d_qk + d_v) * context
             }
             Self::Scores { rows, heads, dim, context } => 2.0 * rows * heads * dim * context,
-            Self::Memory { .. } => 0.0,
+            Self::Memory { .. } | Self::Elements { .. } => 0.0,
         }
     }
 }

@@ -23,6 +23,7 @@ fn architecture(model_type: &str, hidden: u64, vocab: u64, layers: Vec<Layer>) -
         vocab,
         tied_embedding: false,
         learned_positions: 0,
+        rotary_scaled: false,
         max_positions: 1 << 20,
         norm: Norm { bias: false, sandwich: false },
         residual: Residual::Plain,

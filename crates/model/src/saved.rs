@@ -41,7 +41,8 @@ use crate::{Architecture, Attention, Ffn, Layer, Mlp, Residual, Saved, Shard, Ta
 /// };
 /// let arch = Architecture {
 ///     name: "gpt3-175b".into(), model_type: "gpt2".into(), hidden: 12288, vocab: 50257,
-///     tied_embedding: true, learned_positions: 2048, max_positions: 2048,
+///     tied_embedding: true, learned_positions: 2048, rotary_scaled: false,
+///     max_positions: 2048,
 ///     norm: Norm { bias: true, sandwich: false }, residual: Residual::Plain,
 ///     layers: vec![layer; 96], mtp: vec![],
 /// };

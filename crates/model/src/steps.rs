@@ -18,7 +18,7 @@ mod latent;
 pub(crate) mod rank;
 
 use crate::{Architecture, Class, Layer, Residual, Shard, Step};
-pub use attention::{products_apart, unfused_attention, unfused_saved};
+pub use attention::{SCALED_ROTARY, products_apart, unfused_attention, unfused_saved};
 pub use ends::{boundary_bytes, embedding_steps, fused_loss, head_steps, mtp_steps};
 pub use ffn::{EXPERT_EXTRAS, EXPERT_SORTS, expected_touched, permuted_on_arrival};
 use rank::{Rank, Traffic};
@@ -55,7 +55,8 @@ pub struct Wire {
 /// };
 /// let arch = Architecture {
 ///     name: "llama-3.1-8b".into(), model_type: "llama".into(), hidden: 4096, vocab: 128_256,
-///     tied_embedding: false, learned_positions: 0, max_positions: 131_072,
+///     tied_embedding: false, learned_positions: 0, rotary_scaled: false,
+///     max_positions: 131_072,
 ///     norm: Norm { bias: false, sandwich: false }, residual: Residual::Plain,
 ///     layers: vec![layer; 32], mtp: vec![],
 /// };

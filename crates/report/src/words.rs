@@ -103,6 +103,8 @@ fn stack(name: &str) -> Option<&'static str> {
         "collective_launch" => "time to start an exchange between chips",
         "traffic" => "memory traffic of the software, over the least possible",
         "expert_extras" => "share of experts' clamps and biases in kernels of their own",
+        "scaled_rotary" => "share of scaled rotary positions in kernels of their own",
+        "element_operations" => "work of an element-wise kernel that is not vectorised",
         "reserved_cores" => "share of the chip set aside for communication",
         "step" => "housekeeping between two steps",
         "fp8" => "speed of FP8 products as training scales them, over the fastest",

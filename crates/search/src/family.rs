@@ -83,6 +83,9 @@ fn work_key(work: &Work) -> (u8, [u64; 7]) {
         }
         Work::Scores { rows, heads, dim, context } => (3, bits(&[rows, heads, dim, context])),
         Work::Memory { bytes, backward_bytes, flops } => (4, bits(&[bytes, backward_bytes, flops])),
+        Work::Elements { bytes, backward_bytes, elements, backward_elements } => {
+            (5, bits(&[bytes, backward_bytes, elements, backward_elements]))
+        }
     }
 }
 

@@ -77,6 +77,7 @@ fn model(dice: &mut Dice) -> Architecture {
         vocab: 32_000,
         tied_embedding: dice.flip(),
         learned_positions: 0,
+        rotary_scaled: false,
         max_positions: 8192,
         norm: Norm { bias: false, sandwich: false },
         residual: Residual::Plain,

@@ -20,6 +20,7 @@ pub(super) fn gpt2(name: &str, f: &mut Fields) -> Result<Architecture, Diagnosti
         max_positions: positions,
         // GPT2Config inherits PretrainedConfig's True.
         tied_embedding: f.flag_or("tie_word_embeddings", true),
+        rotary_scaled: false,
     };
     let attention = Attention::Grouped {
         heads,

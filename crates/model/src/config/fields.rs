@@ -119,6 +119,16 @@ impl<'a> Fields<'a> {
         words
     }
 
+    /// Whether `rope_scaling` is YaRN with a factor on rotated queries and keys: HF's class scales them
+    /// unless `mscale` and `mscale_all_dim` are both given and cancel.
+    pub fn rotary_scaled(&mut self) -> bool {
+        let Some(Value::Object(scaling)) = self.get("rope_scaling") else { return false };
+        let word = |key| scaling.get(key).and_then(Value::as_str);
+        let number = |key| scaling.get(key).and_then(Value::as_f64);
+        let (all, each) = (number("mscale_all_dim"), number("mscale"));
+        word("rope_type").or_else(|| word("type")) == Some("yarn") && (all.is_none() || all != each)
+    }
+
     /// Notes that a field is needed and absent.
     pub fn missing<T>(&mut self, key: &'static str, stand_in: T) -> T {
         let what = if self.get(key).is_some() { "null" } else { "missing" };

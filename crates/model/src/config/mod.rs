@@ -122,6 +122,7 @@ struct Shell {
     vocab: u64,
     max_positions: u64,
     tied_embedding: bool,
+    rotary_scaled: bool,
 }
 
 impl Shell {
@@ -136,6 +137,7 @@ impl Shell {
                 Some(default) => f.flag_or("tie_word_embeddings", default),
                 None => f.flag("tie_word_embeddings"),
             },
+            rotary_scaled: f.rotary_scaled(),
         }
     }
 
@@ -148,6 +150,7 @@ impl Shell {
             vocab: self.vocab,
             tied_embedding: self.tied_embedding,
             learned_positions: 0,
+            rotary_scaled: self.rotary_scaled,
             max_positions: self.max_positions,
             norm: Norm { bias: false, sandwich: false },
             residual: Residual::Plain,

@@ -1,6 +1,6 @@
 //! Multi-head, grouped-query and latent attention.
 
-use super::rank::{Rank, Traffic, local_kv_heads};
+use super::rank::{Eager, Rank, Traffic, local_kv_heads};
 use crate::{
     Architecture, Attention, Class, Layer, Operator, Role, Saved, Shard, Tag, Width, Work, visible,
 };
@@ -29,6 +29,9 @@ fn grouped(rank: &mut Rank, attention: &Attention) {
     }
     if rank.arch.learned_positions == 0 {
         rotate(rank, tokens * (query + key), None);
+        if rank.arch.rotary_scaled {
+            scale_rotated(rank, tokens * (query + key));
+        }
     }
     rank.gather_context("cp_kv", tokens * 2.0 * key);
     let shard = rank.shard;
@@ -145,4 +148,28 @@ pub(super) fn rotate(rank: &mut Rank, elements: f64, tag: Option<Tag>) {
             tag,
         },
     );
+}
+
+/// Operators of rotary positions with YaRN's factor on them, beyond the fused kernel that cannot apply
+/// it: kernels that move elements one by one, and copies. A stack's `scaled_rotary` says whether it
+/// runs them.
+pub const SCALED_ROTARY: [&str; 2] = ["rotary_scaled", "rotary_scaled_copies"];
+
+/// Megatron-Core's `_apply_rotary_pos_emb_bshd` on 16-bit `elements`: products with the broadcast cosine
+/// and sine (2 + 2 bytes each), one half negated (1 + 1), the halves joined across strides (2 + 2);
+/// their sum (4 + 2) and a last join (2 + 2). Backward the same four, the sum of both products'
+/// gradients (4 + 2) and zeros for the part that is not rotated (2), added to it (4 + 2). The fused
+/// kernel's own 4 bytes each way are priced with it.
+fn scale_rotated(rank: &mut Rank, elements: f64) {
+    let single = 2.0 * 4.0 + 2.0 + 4.0;
+    let eager = Eager {
+        class: Class::Elementwise,
+        passes: [3.5; 2],
+        bytes: [single; 2],
+        copied: [6.0 + 4.0 - 4.0, 6.0 + 2.0 + 6.0 - 4.0],
+        // Queries and keys apart.
+        launches: 2.0 * 4.0,
+        tag: None,
+    };
+    rank.eager(SCALED_ROTARY, elements, &eager);
 }

@@ -1,6 +1,6 @@
 //! Feed-forward sub-layers: dense, and routed experts with their exchanges.
 
-use super::rank::{ACTIVATION_BYTES, Rank, Traffic};
+use super::rank::{Eager, Rank, Traffic};
 use crate::{Axis, Class, Collective, Ffn, Mlp, Operator, Role, Tag, Work};
 
 /// Bytes of a router score (FP32), in activation elements of two bytes.
@@ -178,9 +178,11 @@ fn sort_rows(rank: &mut Rank, name: &'static str, experts: f64, elements: f64) {
 pub const EXPERT_SORTS: [&str; 2] = ["expert_sort", "expert_unsort"];
 
 /// Operators of experts that a stack may run outside the kernels around them: the clamp before the
-/// activation, and the second product's bias, weighed by the router's score of each row. A stack's
-/// `expert_extras` says whether it does; where its kernels take them in, they cost nothing.
-pub const EXPERT_EXTRAS: [&str; 2] = ["expert_clamp", "expert_bias"];
+/// activation, and the second product's bias, weighed by the router's score of each row; each as
+/// kernels that move elements one by one, and copies. A stack's `expert_extras` says whether it does;
+/// where its kernels take them in, they cost nothing.
+pub const EXPERT_EXTRAS: [&str; 4] =
+    ["expert_clamp", "expert_clamp_copies", "expert_bias", "expert_bias_copies"];
 
 /// The experts of this rank on `rows` rows. Frameworks launch a grouped product as one kernel an
 /// expert over several streams (Transformer Engine with cuBLAS). The first product's bias runs in its
@@ -206,37 +208,37 @@ fn experts_work(rank: &mut Rank, expert: &Mlp, experts: f64, rows: f64) {
     }
 }
 
-/// Two 16-bit halves of `elements` each: two clamps read and write one, the join both. Backward each
-/// clamp reads its input and gradient and writes one, and the split's gradients are joined.
+/// Two 16-bit halves of `elements` each, strided: two clamps read and write one, a join both. Backward
+/// (`PyTorch`'s `clamp_backward`) three comparisons with a limit write a mask of a byte, two selections
+/// by mask read it and the gradient; two masks are joined, and so are the split's gradients.
 fn clamp(rank: &mut Rank, elements: f64) {
-    rank.memory(
-        EXPERT_EXTRAS[0],
-        Class::Experts,
-        Traffic {
-            forward: (2.0 * 2.0 + 4.0) * elements,
-            backward: (2.0 * 3.0 + 4.0) * elements,
-            flops: 3.0 * elements,
-            launches: 3.0,
-            tag: Some(EXPERT.act_tag),
-        },
-    );
+    let [name, copies, ..] = EXPERT_EXTRAS;
+    let eager = Eager {
+        class: Class::Experts,
+        passes: [2.0, 5.0],
+        bytes: [2.0 * 4.0, 3.0 * 3.0 + 2.0 * 5.0],
+        copied: [8.0, 3.0 + 8.0],
+        launches: 2.0,
+        tag: Some(EXPERT.act_tag),
+    };
+    rank.eager([name, copies], elements, &eager);
 }
 
-/// Forward, in bytes an element: bias times score written (4), sum (2 + 4 read, 4 written), experts
-/// joined (4 + 4), cast (4 + 2). Backward: cast (2 + 4), its cast to 16 bits (4 + 2) and the experts
-/// joined (2 + 2); gradient times score and times bias (4 + 4 each) and their sums (4 each).
+/// Forward, in bytes an element: bias times score, both broadcast, written (4), sum of 16 and 32 bits
+/// (2 + 4 read, 4 written); experts joined (4 + 4) and cast (4 + 2). Backward: the gradient cast up
+/// (2 + 4), times score and times bias (4 + 4 each); its cast to 16 bits (4 + 2), the experts joined
+/// (2 + 2) and the products' sums (4 each).
 fn weighed_bias(rank: &mut Rank, groups: f64, elements: f64) {
-    rank.memory(
-        EXPERT_EXTRAS[1],
-        Class::Experts,
-        Traffic {
-            forward: 28.0 / ACTIVATION_BYTES * elements,
-            backward: 40.0 / ACTIVATION_BYTES * elements,
-            flops: 2.0 * elements,
-            launches: 2.0 * groups + 2.0,
-            tag: Some(Tag::Moe),
-        },
-    );
+    let [.., name, copies] = EXPERT_EXTRAS;
+    let eager = Eager {
+        class: Class::Experts,
+        passes: [2.0, 3.0],
+        bytes: [4.0 + 10.0, 6.0 + 2.0 * 8.0],
+        copied: [8.0 + 6.0, 6.0 + 4.0 + 2.0 * 4.0],
+        launches: 2.0 * groups + 1.0,
+        tag: Some(Tag::Moe),
+    };
+    rank.eager([name, copies], elements, &eager);
 }
 
 /// Expected distinct groups among `groups` equal ones touched by `topk` of `experts` draws without

@@ -79,6 +79,26 @@ impl<'a> Rank<'a> {
         self.operator(Operator { name, class, role: Role::Sensitive, work, launches, tag });
     }
 
+    /// Work of kernels that move elements one by one, and copies beside them that do not. Of each of
+    /// `elements` elements, forward and backward.
+    pub fn eager(&mut self, [name, copies]: [&'static str; 2], elements: f64, eager: &Eager) {
+        let Eager { class, passes, bytes, copied, launches, tag } = *eager;
+        let role = Role::Sensitive;
+        let work = Work::Elements {
+            bytes: bytes[0] * elements,
+            backward_bytes: bytes[1] * elements,
+            elements: passes[0] * elements,
+            backward_elements: passes[1] * elements,
+        };
+        self.operator(Operator { name, class, role, work, launches, tag });
+        let work = Work::Memory {
+            bytes: copied[0] * elements,
+            backward_bytes: copied[1] * elements,
+            flops: 0.0,
+        };
+        self.operator(Operator { name: copies, class, role, work, launches: 1.0, tag });
+    }
+
     pub fn operator(&mut self, operator: Operator) {
         self.steps.push(Step::Compute(operator));
     }
@@ -174,6 +194,23 @@ pub(super) struct Traffic {
     /// Vector operations forward.
     pub flops: f64,
     /// Kernels forward.
+    pub launches: f64,
+    /// Recompute tag.
+    pub tag: Option<Tag>,
+}
+
+/// What eager kernels do with each element, forward and backward.
+#[derive(Clone, Copy)]
+pub(super) struct Eager {
+    /// Part of the step.
+    pub class: Class,
+    /// Kernels it passes that move elements one by one.
+    pub passes: [f64; 2],
+    /// Bytes these read and write.
+    pub bytes: [f64; 2],
+    /// Bytes that joins, casts and sums beside them read and write.
+    pub copied: [f64; 2],
+    /// Kernels that move elements one by one.
     pub launches: f64,
     /// Recompute tag.
     pub tag: Option<Tag>,

@@ -378,12 +378,48 @@ fn weighed_biases_and_clamps_are_work_of_their_own() {
     (expert.bias, expert.clamped) = (true, true);
     let rows = 1024.0 * *topk as f64;
     let (halves, outputs) = (rows * expert.width as f64, rows * arch.hidden as f64);
-    let [("expert_clamp", clamp), ("expert_bias", bias)] = extras(&arch)[..] else {
-        panic!("{:?}", extras(&arch));
+    let found = extras(&arch);
+    assert_eq!(found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), super::EXPERT_EXTRAS);
+    // Bytes an element: 2 clamps of 4 and a join of 8; masks and selections of 19 and joins of 11 back.
+    assert_eq!(bytes_of(&found[..2], halves), [16.0, 30.0]);
+    assert_eq!(bytes_of(&found[2..], outputs), [28.0, 40.0]);
+    assert_eq!(passes_of(&found[0].1, halves), [2.0, 5.0]);
+    assert_eq!(passes_of(&found[2].1, outputs), [2.0, 3.0]);
+}
+
+#[test]
+fn scaled_rotary_positions_are_work_of_their_own() {
+    let mut arch = moe();
+    let extras = |arch: &Architecture| {
+        let steps = layer_steps(arch, &arch.layers[0], &shard(1024), &WIRE);
+        let found = operators(&steps).filter(|o| super::SCALED_ROTARY.contains(&o.name));
+        found.map(|o| (o.name, o.work)).collect::<Vec<_>>()
     };
-    // Bytes an element: 2 clamps of 4 and a join of 8; 12 and a join of 8 back.
-    let Work::Memory { bytes, backward_bytes, .. } = clamp else { panic!("{clamp:?}") };
-    assert_eq!((bytes / halves, backward_bytes / halves), (16.0, 20.0));
-    let Work::Memory { bytes, backward_bytes, .. } = bias else { panic!("{bias:?}") };
-    assert_eq!((bytes / outputs, backward_bytes / outputs), (28.0, 40.0));
+    assert_eq!(extras(&arch), []);
+    arch.rotary_scaled = true;
+    let Attention::Grouped { heads, kv_heads, head_dim, .. } = arch.layers[0].attention else {
+        panic!("the sample's attention is grouped");
+    };
+    let elements = 1024.0 * ((heads + kv_heads) * head_dim) as f64;
+    let found = extras(&arch);
+    // 24 bytes forward and 28 back, of which the fused kernel has 4 each way.
+    assert_eq!(bytes_of(&found, elements), [20.0, 24.0]);
+    assert_eq!(passes_of(&found[0].1, elements), [3.5, 3.5]);
+}
+
+/// Bytes forward and backward over all of `found`, for each of `elements`.
+fn bytes_of(found: &[(&str, Work)], elements: f64) -> [f64; 2] {
+    found.iter().fold([0.0; 2], |[forward, backward], (_, work)| match *work {
+        Work::Memory { bytes, backward_bytes, .. }
+        | Work::Elements { bytes, backward_bytes, .. } => {
+            [forward + bytes / elements, backward + backward_bytes / elements]
+        }
+        _ => panic!("{work:?}"),
+    })
+}
+
+/// Kernels that each of `elements` passes one by one, forward and backward.
+fn passes_of(work: &Work, of: f64) -> [f64; 2] {
+    let Work::Elements { elements, backward_elements, .. } = *work else { panic!("{work:?}") };
+    [elements / of, backward_elements / of]
 }

@@ -142,3 +142,11 @@ fn a_matrix_shape_divides_its_count() {
         }
     }
 }
+
+#[test]
+fn rotary_positions_are_scaled_where_the_factors_of_yarn_do_not_cancel() {
+    // GPT-OSS states none, DeepSeek-V3 two alike; Llama's scaling is another.
+    let scaled = |id| load(id).rotary_scaled;
+    assert!(scaled("gpt-oss-120b"));
+    assert!(!scaled("deepseek-v3") && !scaled("llama-3.1-8b") && !scaled("qwen3-235b-a22b"));
+}

@@ -71,6 +71,7 @@ enum RawWork {
     Attention { rows: f64, heads: f64, kv_heads: f64, d_qk: f64, d_v: f64, context: f64, keys: f64 },
     Scores { rows: f64, heads: f64, dim: f64, context: f64 },
     Memory { bytes: f64, backward_bytes: f64, flops: f64 },
+    Elements { bytes: f64, backward_bytes: f64, elements: f64, backward_elements: f64 },
 }
 
 #[derive(Deserialize, Serialize)]
@@ -249,6 +250,9 @@ impl RawWork {
             Work::Memory { bytes, backward_bytes, flops } => {
                 Self::Memory { bytes, backward_bytes, flops }
             }
+            Work::Elements { bytes, backward_bytes, elements, backward_elements } => {
+                Self::Elements { bytes, backward_bytes, elements, backward_elements }
+            }
         }
     }
 
@@ -283,6 +287,14 @@ impl RawWork {
                 backward_bytes: size(backward_bytes),
                 flops: size(flops),
             },
+            Self::Elements { bytes, backward_bytes, elements, backward_elements } => {
+                Work::Elements {
+                    bytes: size(bytes),
+                    backward_bytes: size(backward_bytes),
+                    elements: size(elements),
+                    backward_elements: size(backward_elements),
+                }
+            }
         }
     }
 }
