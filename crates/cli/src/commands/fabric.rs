@@ -219,15 +219,15 @@ fn show(args: &Fabric, network: &Network, hashed: &str) -> Result<Done, Failure>
     Ok(Done { text, notes, yes: true })
 }
 
-/// The library's own time from measured curves: on a cluster whose chip has them, nothing forced and
-/// nothing broken.
+/// The library's own time from measured curves and the words for it: on a cluster whose chip has them
+/// or borrows them, as a rehearsal does, nothing forced and nothing broken.
 fn measured(
     args: &Fabric,
     cluster: Option<&Cluster>,
     operation: Operation,
     ranks: u64,
     bytes: f64,
-) -> Option<collective::LibraryCost> {
+) -> Option<(f64, String)> {
     let free = args.algorithm.is_none() && args.fail.is_empty() && args.routing == "split";
     let (Operation::Of(operation), Some(cluster), true) = (operation, cluster, free) else {
         return None;
@@ -235,7 +235,10 @@ fn measured(
     let (calibration, borrowed) = kernel::for_chip(&cluster.chip).ok()?;
     let found = collective::library(cluster, &calibration, ranks, operation, bytes)?;
     let by_curve = !matches!(found.basis, collective::Basis::Formula(_));
-    (borrowed.own && by_curve).then_some(found)
+    let of = format!("measured on {}", calibration.chip);
+    let word = found.basis.word();
+    let word = if borrowed.own { word.to_owned() } else { word.replacen("measured", &of, 1) };
+    by_curve.then_some((found.seconds, word))
 }
 
 fn run(
@@ -266,9 +269,9 @@ fn run(
         let cost =
             on_graph(network, &group, operation, asked.scheme, routing, b).map_err(failed)?;
         let mut row = row(network, asked, ranks, bytes, &cost, args.repeat);
-        if let Some(found) = measured(args, cluster, operation, ranks, b) {
-            row.time_s = found.seconds * args.repeat as f64;
-            found.basis.word().clone_into(&mut row.algorithm);
+        if let Some((seconds, word)) = measured(args, cluster, operation, ranks, b) {
+            row.time_s = seconds * args.repeat as f64;
+            row.algorithm = word;
             (row.bound_s, row.bottleneck, row.flows) = (None, None, (0, 0));
         }
         if args.unfolded {

@@ -85,6 +85,15 @@ fn fabric_repeats_a_peers_ring_and_shows_a_pod() {
 }
 
 #[test]
+fn fabric_borrows_curves_as_a_rehearsal_does() {
+    // Eight H200 took 18.6 us (`e-stasb-004` of the measured collectives); the links alone say 6.
+    let asked = ["fabric", "dgx-h200", "--collective", "all-reduce", "--ranks", "8"];
+    let row = &json(&[&asked[..], &["--bytes", "256KiB", "--format", "json"]].concat())["rows"][0];
+    assert_eq!(row["algorithm"], "measured on h100");
+    assert!((row["time_s"].as_f64().expect("a number") / 18.6e-6 - 1.0).abs() < 0.05, "{row}");
+}
+
+#[test]
 fn a_machine_without_a_plan_says_what_would_be_enough() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/no-plan");
     std::fs::create_dir_all(&folder).expect("a folder");
