@@ -13,6 +13,8 @@ pub struct Point {
     pub terms: Vec<f64>,
     /// Known time that is not the parts'. Seconds.
     pub other_s: f64,
+    /// Kernels that are started one by one; 0 where that is not known to bound the time.
+    pub starts: f64,
     /// Measured time. Seconds.
     pub measured_s: f64,
     /// Points that are nearly the same share a block.
@@ -49,6 +51,8 @@ pub struct Solution {
     pub surface: Surface,
     /// Factor of each term.
     pub factors: Vec<f64>,
+    /// Least time from one start to the next. Seconds.
+    pub start_s: f64,
 }
 
 impl Solution {
@@ -57,7 +61,7 @@ impl Solution {
         let parts = point.parts.iter();
         let kernels: f64 =
             parts.map(|(s, x)| s / libm::exp(self.surface.log_at(*x)).min(1.0)).sum();
-        kernels + beside(point, &self.factors)
+        kernels.max(point.starts * self.start_s) + beside(point, &self.factors)
     }
 }
 
@@ -114,6 +118,12 @@ pub fn fit(problem: &Problem<'_>) -> Result<Fitted, String> {
     Ok(Fitted { axes: problem.axes.clone(), solution, errors })
 }
 
+/// The least time from one start to the next that was measured; 0 where none are one by one.
+fn least_start_s(points: &[&Point]) -> f64 {
+    let started = points.iter().filter(|p| p.starts > 0.0);
+    started.map(|p| p.measured_s / p.starts).min_by(f64::total_cmp).unwrap_or(0.0)
+}
+
 fn beside(point: &Point, factors: &[f64]) -> f64 {
     point.other_s + point.terms.iter().zip(factors).map(|(t, f)| t * f).sum::<f64>()
 }
@@ -124,11 +134,12 @@ fn solve(problem: &Problem<'_>, keep: &dyn Fn(usize) -> bool) -> Result<Solution
         problem.points.iter().enumerate().filter(|(i, _)| keep(*i)).map(|p| p.1).collect();
     let width = points.first().map_or(0, |p| p.terms.len());
     let mut factors = start(&points, width);
-    let mut solution = surface(problem, &points, &factors)?;
+    let start_s = least_start_s(&points);
+    let mut solution = surface(problem, &points, &factors, start_s)?;
     if width > 0 {
         for _ in 0..5 {
             factors = refitted(&points, &solution, width);
-            solution = surface(problem, &points, &factors)?;
+            solution = surface(problem, &points, &factors, start_s)?;
         }
         factors = refitted(&points, &solution, width);
     }
@@ -161,16 +172,21 @@ fn refitted(points: &[&Point], solution: &Solution, width: usize) -> Vec<f64> {
     least_absolute_positive(&rows, &right, width)
 }
 
-fn surface(problem: &Problem<'_>, points: &[&Point], factors: &[f64]) -> Result<Solution, String> {
+fn surface(
+    problem: &Problem<'_>,
+    points: &[&Point],
+    factors: &[f64],
+    start_s: f64,
+) -> Result<Solution, String> {
     let axes = problem.axes;
-    let mut logs = least_absolute(problem, points, factors)?;
+    let mut logs = least_absolute(problem, points, factors, start_s)?;
     for (node, y) in logs.iter_mut().enumerate() {
         *y = y.min(libm::log((problem.limit)(place(axes, node))));
     }
     never_faster_when_larger(axes, &mut logs, problem.ideal);
     let values: Vec<f64> = logs.iter().map(|y| rounded(libm::exp(*y).min(0.999))).collect();
     let surface = Surface::new(axes.clone(), &values)?;
-    Ok(Solution { values, surface, factors: factors.to_vec() })
+    Ok(Solution { values, surface, factors: factors.to_vec(), start_s })
 }
 
 /// Where the fit places a measurement (the mean of its parts by their time), ln(efficiency) there,
@@ -190,11 +206,13 @@ fn observed(point: &Point, factors: &[f64]) -> ([f64; 3], f64, f64) {
 }
 
 /// Least absolute deviations of time by reweighted least squares, with second differences held
-/// small.
+/// small. What `start_s` a start bounds says nothing of the kernels: such a measurement counts only
+/// as long as the surface is slower than its starts.
 fn least_absolute(
     problem: &Problem<'_>,
     points: &[&Point],
     factors: &[f64],
+    start_s: f64,
 ) -> Result<Vec<f64>, String> {
     let axes = problem.axes;
     let size = axes.iter().map(Vec::len).product::<usize>();
@@ -208,7 +226,10 @@ fn least_absolute(
         .map(|p| {
             let (place, log, share) = observed(p, factors);
             let known = base.as_ref().map_or(0.0, |b| b.log_at(place));
-            (grid.weights(place), log - known, share)
+            let ideal: f64 = p.parts.iter().map(|x| x.0).sum();
+            // Infinite where nothing is started one by one.
+            let bound = libm::log(ideal / (p.starts * start_s)) - known;
+            (grid.weights(place), log - known, share, bound)
         })
         .collect();
     let mut weights: Vec<f64> = rows.iter().map(|r| r.2 * r.2).collect();
@@ -216,7 +237,7 @@ fn least_absolute(
     for _ in 0..6 {
         let mut matrix = vec![0.0; size * size];
         let mut right = vec![0.0; size];
-        for ((corners, y, _), w) in rows.iter().zip(&weights) {
+        for ((corners, y, ..), w) in rows.iter().zip(&weights) {
             for (i, a) in corners.iter().filter(|c| c.1 > 0.0) {
                 right[*i] += w * a * y;
                 for (j, b) in corners.iter().filter(|c| c.1 > 0.0) {
@@ -226,9 +247,10 @@ fn least_absolute(
         }
         add_smoothness(axes, problem.smooth * rows.len() as f64 / size as f64, &mut matrix);
         values = cholesky(matrix, right)?;
-        for ((corners, y, share), w) in rows.iter().zip(&mut weights) {
+        for ((corners, y, share, bound), w) in rows.iter().zip(&mut weights) {
             let got: f64 = corners.iter().map(|(i, a)| a * values[*i]).sum();
-            *w = share * share * 0.03 / (share * libm::fabs(got - y)).max(0.03);
+            let weight = share * share * 0.03 / (share * libm::fabs(got - y)).max(0.03);
+            *w = if got > *bound { 0.0 } else { weight };
         }
     }
     if let Some(prior) = problem.prior {

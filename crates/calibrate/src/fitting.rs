@@ -73,6 +73,8 @@ pub type Ratio = (f64, f64, f64, usize);
 pub struct Calibrated {
     /// Time of a matrix kernel beyond its work, if it was measured. Seconds.
     pub fixed_s: Option<f64>,
+    /// Least time from one expert's product to the next, if it bounds any. Seconds.
+    pub start_s: Option<f64>,
     /// Share of the memory bandwidth of large copies, if it was measured.
     pub copy: Option<f64>,
     /// Surfaces.
@@ -310,6 +312,8 @@ impl<'a> Run<'a> {
             return Ok(None);
         };
         self.report(&fit, &points, 0, &[]);
+        let start_s = fit.fitted.solution.start_s;
+        self.out.start_s = self.out.start_s.or((start_s > 0.0).then_some(start_s));
         let surface = fit.fitted.solution.surface.clone();
         self.out.surfaces.push(fit);
         Ok(Some(surface))

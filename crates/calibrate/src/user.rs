@@ -1,7 +1,7 @@
 //! A user's own calibration: what was measured, before the catalog's for the rest.
 
 use crate::fitting::{Calibrated, Ratio};
-use crate::write::{Document, Written, quoted, trimmed};
+use crate::write::{Document, Written, expert_start, quoted, trimmed};
 use catalog::Chip;
 use kernel::Calibration;
 
@@ -31,10 +31,9 @@ pub fn document(
         let figure = Written::new(fixed_s * 1e6, "us", "measured", source).text();
         let vector = fixed_s.max(base.fixed_vector.value);
         let vector = Written::new(vector * 1e6, "us", base.fixed_vector.origin.word(), &base.id);
-        tables.push((
-            "fixed",
-            vec![("matrix".to_owned(), figure), ("vector".to_owned(), vector.text())],
-        ));
+        let mut fixed = vec![("matrix".to_owned(), figure), ("vector".to_owned(), vector.text())];
+        fixed.extend(fits.start_s.map(|s| expert_start(s, source)));
+        tables.push(("fixed", fixed));
     }
     if let Some(copy) = fits.copy {
         let known = &base.memory.efficiency;

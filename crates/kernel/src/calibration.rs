@@ -169,6 +169,10 @@ pub struct Calibration {
     pub fixed_matrix: Figure,
     /// The same for a vector or copy kernel. Seconds.
     pub fixed_vector: Figure,
+    /// Least time from one expert's product to the next, where each is a call of its own: it then takes
+    /// no less, however few its rows (Transformer Engine's grouped product calls cuBLAS once an expert,
+    /// over four streams). Seconds. Not valid where one kernel runs all experts.
+    pub expert_start: Option<Figure>,
     /// Slow-down of experts under skewed load, by the name of the distribution.
     pub skew: Vec<(String, Figure)>,
     /// Factor on kernel time believed on another machine with the same chip: value 1.

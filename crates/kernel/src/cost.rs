@@ -96,7 +96,8 @@ pub fn effective_dtype(chip: &Chip, dtype: Dtype) -> Option<(Dtype, bool)> {
 
 /// Time of the forward pass of an operator whose operands are in `dtype`.
 ///
-/// `max(matrix, vector, memory) / efficiency + launches × fixed`, each part at the chip's own peak.
+/// `max(matrix, vector, memory) / efficiency + launches × fixed`, each part at the chip's own peak;
+/// a grouped product takes no less than the starts of its experts where the calibration has them.
 /// The efficiency of products and attention comes from the surface of their shape; that of
 /// memory-bound work is one figure.
 /// Between the nodes of a surface a narrow product (under 512 in a dimension) may come out up to an
@@ -211,6 +212,10 @@ fn time(
     let stream_s = load.stream_bytes / chip.memory_bandwidth.value;
     let memory_s = memory_s + stream_s;
     let stream_s = if stream_s > 0.0 { memory_s / cal.memory.efficiency.value } else { 0.0 };
-    let seconds = kernel_s.max(stream_s) + launch_s;
+    let starts_s = match &cal.expert_start {
+        Some(each) if load.operation == Operation::GroupedGemm => load.point[1] * each.value,
+        _ => 0.0,
+    };
+    let seconds = kernel_s.max(stream_s).max(starts_s) + launch_s;
     Cost { seconds, matrix_s, vector_s, memory_s, launch_s, launches }
 }

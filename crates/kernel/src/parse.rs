@@ -97,6 +97,7 @@ mod raw {
     pub struct Fixed {
         pub matrix: Figure,
         pub vector: Figure,
+        pub expert: Option<Figure>,
     }
 
     #[derive(Deserialize)]
@@ -227,6 +228,8 @@ impl Reader<'_> {
             |path: &str, f, unit, ok: &dyn Fn(f64) -> bool| self.figure(path, f, unit, ok);
         let fixed_matrix = figure("fixed.matrix", &raw.fixed.matrix, Unit::Second, &time);
         let fixed_vector = figure("fixed.vector", &raw.fixed.vector, Unit::Second, &time);
+        let expert = raw.fixed.expert.as_ref();
+        let expert = expert.map(|f| figure("fixed.expert", f, Unit::Second, &time));
         let efficiency = figure("memory.efficiency", &raw.memory.efficiency, Unit::Ratio, &share);
         let vector = figure("memory.vector", &raw.memory.vector, Unit::Ratio, &share);
         let routing = figure("memory.routing", &raw.memory.routing, Unit::Ratio, &share);
@@ -266,6 +269,7 @@ impl Reader<'_> {
             },
             fixed_matrix: fixed_matrix?,
             fixed_vector: fixed_vector?,
+            expert_start: expert.flatten(),
             skew: skew?,
             range: range?,
             fits: raw.fit.iter().map(fit).collect(),

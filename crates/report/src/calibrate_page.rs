@@ -33,6 +33,12 @@ pub fn calibrate_text(name: &str, chip: &str, base: &str, fits: &Calibrated) -> 
     if let Some(fixed_s) = fits.fixed_s {
         out.push_str(&format!("a matrix kernel takes {:.2} us beyond its work\n", fixed_s * 1e6));
     }
+    if let Some(start_s) = fits.start_s {
+        let us = start_s * 1e6;
+        out.push_str(&format!(
+            "an expert's product starts {us:.2} us after the last at the least\n"
+        ));
+    }
     if let Some(copy) = fits.copy {
         out.push_str(&format!("large copies reach {} of the memory bandwidth\n", percent(copy)));
     }
@@ -78,6 +84,7 @@ pub fn calibrate_json(
         "folds": FOLDS,
         "fits": fits.errors.iter().map(fit).collect::<Vec<_>>(),
         "fixed_s": fits.fixed_s,
+        "start_s": fits.start_s,
         "memory_efficiency": fits.copy,
         "skew": fits.skew.iter().map(skew).collect::<Vec<_>>(),
         "waves": waves.collect::<Vec<_>>(),

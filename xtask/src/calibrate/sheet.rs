@@ -1,7 +1,7 @@
 //! A catalog calibration as written: what was fitted, and what is known or assumed beside it.
 
 use super::chips::Spec;
-use calibrate::{Calibrated, Document, Written, measured_ratio, quoted, trimmed};
+use calibrate::{Calibrated, Document, Written, expert_start, measured_ratio, quoted, trimmed};
 
 /// Figures of one file that no fit gives.
 pub struct Known {
@@ -71,6 +71,8 @@ pub fn document(spec: &Spec, known: &Known, fits: &Calibrated) -> Document {
         .range(0.5, 0.95)
         .note("vector-bound kernels are not measured");
     let pair = |key: &str, figure: &Written| (key.to_owned(), figure.text());
+    let mut fixed = vec![pair("matrix", &known.fixed), pair("vector", &known.fixed_vector)];
+    fixed.extend(fits.start_s.map(|s| expert_start(s, known.source)));
     let skew = |(load, (value, low, high)): &(String, (f64, f64, f64))| {
         let figure = Written::new(*value, "", "measured", "AIC")
             .range(*low, *high)
@@ -88,7 +90,7 @@ pub fn document(spec: &Spec, known: &Known, fits: &Calibrated) -> Document {
         head,
         tables: vec![
             ("peaks", peaks),
-            ("fixed", vec![pair("matrix", &known.fixed), pair("vector", &known.fixed_vector)]),
+            ("fixed", fixed),
             (
                 "memory",
                 vec![

@@ -56,6 +56,7 @@ pub fn points(
             parts: vec![machine.part(&load(&work, dtype), dtype, waves)],
             terms: Vec::new(),
             other_s: machine.fixed_s,
+            starts: 0.0,
             measured_s,
             block: block(&[n, k]),
             operator: "gemm",

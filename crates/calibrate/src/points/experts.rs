@@ -116,6 +116,7 @@ fn point(machine: &Machine, dtype: Dtype, shape: &Shape, measured_s: f64) -> Poi
         parts: [up, down].map(|w| machine.part(&load(&w, dtype), dtype, None)).to_vec(),
         terms,
         other_s: 0.0,
+        starts: 0.0,
         measured_s,
         block: block(&shape[1..]),
         operator: "grouped-gemm",

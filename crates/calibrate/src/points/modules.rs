@@ -25,7 +25,7 @@ pub struct Module {
 
 fn point(terms: Vec<f64>, measured_s: f64, shape: &[u64]) -> Point {
     let parts = Vec::new();
-    Point { parts, terms, other_s: 0.0, measured_s, block: block(shape), operator: "" }
+    Point { parts, terms, other_s: 0.0, starts: 0.0, measured_s, block: block(shape), operator: "" }
 }
 
 /// Hyper-connections, read (`pre`) and write (`post`); in blocks of one number of tokens.

@@ -133,3 +133,38 @@ fn too_few_shapes_are_refused() {
     let found = refused(&few);
     assert!(found.iter().any(|m| m.starts_with("calibrate::few")), "{found:?}");
 }
+
+/// Grouped products of 32 experts at half the peak or 70 % of the bandwidth, each no shorter than
+/// `start_s` an expert.
+fn experts(start_s: f64) -> String {
+    let mut text = "op,peak_tflops,shape,efficiency\n".to_owned();
+    for (n, k) in [(1024.0, 2048.0), (2048.0, 2048.0), (4096.0, 2048.0)] {
+        for m in [64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0] {
+            let flops: f64 = 2.0 * m * n * k;
+            let bytes = 2.0 * (m * k + k * n + m * n);
+            let device_s = (flops / (0.5 * 989e12)).max(bytes / (0.7 * 3.35e12));
+            let share = flops / (989e12 * device_s.max(start_s));
+            text +=
+                &format!("group_matmul,989,\"ng=32, M={m}, N={n}, K={k}, stage=fwd\",{share}\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn what_waits_for_its_start_is_no_measurement_of_the_kernel() {
+    let fits = fitted(&experts(9e-6)).expect("a clean table");
+    let start_s = fits.start_s.expect("eleven shapes take no longer than the least");
+    assert!((start_s / 9e-6 - 1.0).abs() < 1e-3, "{start_s}");
+    let grouped = |fits: &Calibrated| {
+        fits.errors.iter().find(|e| e.operator == "grouped-gemm bf16").expect("fitted").median
+    };
+    assert!(grouped(&fits) < 0.05, "{}", grouped(&fits));
+    let chip = catalog::chip("h100").expect("in the catalog");
+    let base = kernel::calibration("h100").expect("in the catalog");
+    let text = document("mine", &chip, 450e9, &base, &fits, "ops.csv").text(&fits);
+    let read = kernel::parse_calibration("mine", "mine.toml", &text).expect(&text);
+    assert!((read.expert_start.expect("written").value / 9e-6 - 1.0).abs() < 1e-3);
+    // Kernels that take as long as their work show no start.
+    assert_eq!(fitted(&experts(0.0)).expect("a clean table").start_s, None);
+}

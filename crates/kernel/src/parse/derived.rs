@@ -60,6 +60,11 @@ impl Reader<'_> {
         if let Some(fixed) = &raw.fixed {
             put(&mut calibration.fixed_matrix, "fixed.matrix", &fixed.matrix, Unit::Second, &time);
             put(&mut calibration.fixed_vector, "fixed.vector", &fixed.vector, Unit::Second, &time);
+            if let Some(raw) = &fixed.expert {
+                let mut figure = calibration.fixed_matrix.clone();
+                put(&mut figure, "fixed.expert", raw, Unit::Second, &time);
+                calibration.expert_start = Some(figure);
+            }
         }
         if let Some(memory) = &raw.memory {
             let slot = &mut calibration.memory.efficiency;

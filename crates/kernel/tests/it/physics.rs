@@ -124,3 +124,17 @@ fn memory_work_takes_its_bytes_over_the_bandwidth() {
     let back = data_gradient(&chip, &cal, &work, Dtype::Bf16, 0.0);
     assert!((back.seconds / ahead.seconds - 2.0).abs() < 1e-12);
 }
+
+#[test]
+fn a_grouped_product_waits_for_the_start_of_each_expert() {
+    let chip = chip("b200");
+    let cal = kernel::calibration("simumax-b200").expect("shipped");
+    let start_s = cal.expert_start.as_ref().expect("measured there").value;
+    let time = |each: f64| {
+        let work = Work::GroupedGemm { groups: 64.0, rows: 64.0 * each, n: 2048.0, k: 2048.0 };
+        forward(&chip, &cal, &work, Dtype::Bf16, 0.0).seconds
+    };
+    assert_eq!(time(16.0), 64.0 * start_s);
+    assert_eq!(time(32.0), time(16.0));
+    assert!(time(4096.0) > 128.0 * start_s, "{} {start_s}", time(4096.0));
+}
