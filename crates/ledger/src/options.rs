@@ -22,7 +22,8 @@ const TAG_WORDS: [(&str, &[Tag]); 9] = [
     ("selective activation", &[Tag::Norm, Tag::Activation, Tag::SecondProducts]),
 ];
 
-/// Rank of adapters where a row does not state it: Megatron-Bridge's LoRA recipes.
+/// Rank of adapters where a row does not state it: Megatron-Bridge's performance recipes of LoRA, which
+/// give them to the projection of queries, keys and values alone (`scripts/performance/configs/llama`).
 const LORA_RANK: u64 = 16;
 
 /// The plan of a row on `chips` ranks.
@@ -75,6 +76,7 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         offload_blocks: number_after(&options, "activation offload ").unwrap_or(0),
         unfused_attention: unfused_attention(fields),
         adapters: options.contains("lora").then_some(LORA_RANK),
+        adapters_on_qkv: options.contains("lora") && notes.contains("recipe"),
         fused_loss: notes.contains("recipe")
             || fields.lower("source_title").contains("megatron-bridge"),
         deduplicated_dispatch: dispatcher.contains("hybridep") || dispatcher.contains("deepep"),

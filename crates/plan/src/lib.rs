@@ -72,6 +72,9 @@ pub struct Plan {
     pub unfused_attention: bool,
     /// Rank of low-rank adapters (LoRA) trained beside frozen weights; `None` trains everything.
     pub adapters: Option<u64>,
+    /// Whether only the projection of queries, keys and values has adapters (Megatron-Bridge's
+    /// performance recipes of LoRA) instead of every linear layer.
+    pub adapters_on_qkv: bool,
     /// Whether the loss is fused with the head so that FP32 logits are not kept.
     pub fused_loss: bool,
     /// Whether a token crosses into a node or rack only once on its way to experts.

@@ -250,7 +250,8 @@ fn implemented(plan: &Plan, model: &Architecture, step: Step, shard: &Shard) -> 
         let parts = model::products_apart(model, &operator);
         return parts.into_iter().map(Step::Compute).collect();
     }
-    let adapter = plan.adapters.and_then(|rank| model::adapter(&operator, rank as f64));
+    let adapted = plan.adapters.filter(|_| !plan.adapters_on_qkv || operator.name == "qkv");
+    let adapter = adapted.and_then(|rank| model::adapter(&operator, rank as f64));
     let steps = std::iter::once(operator).chain(adapter);
     steps.map(Step::Compute).collect()
 }
@@ -442,10 +443,13 @@ pub fn finish_of(
     }
 }
 
-/// The weights a step changes: all, or the adapters beside the frozen ones.
+/// The weights a step changes: all, or the adapters beside the frozen ones. Adapters of queries, keys
+/// and values alone count as those of the whole attention: a few millions either way.
 pub(crate) fn trained(plan: &Plan, weights: Vec<Weights>) -> Vec<Weights> {
     let Some(rank) = plan.adapters else { return weights };
-    let adapters = weights.into_iter().filter(|w| w.cut != Cut::Expert).filter_map(|w| {
+    let beside =
+        |w: &Weights| w.cut != Cut::Expert && (!plan.adapters_on_qkv || w.component == "attention");
+    let adapters = weights.into_iter().filter(beside).filter_map(|w| {
         let (a, b) = w.matrix?;
         let matrices = w.count / (a * b) as f64;
         Some(Weights { count: matrices * (rank * (a + b)) as f64, matrix: None, ..w })

@@ -43,6 +43,7 @@ fn plan() -> Plan {
         offload_blocks: 0,
         unfused_attention: false,
         adapters: None,
+        adapters_on_qkv: false,
         fused_loss: true,
         deduplicated_dispatch: false,
         pipeline_innermost: false,
@@ -261,4 +262,19 @@ fn a_token_sent_once_is_copied_to_its_experts_where_it_arrives() {
     // One pass, where a plain all-to-all is sorted after it came.
     assert_eq!(moved(true, "expert_sort"), None);
     assert_eq!(moved(false, "expert_sort"), Some([2.0 * 8.0 * row; 2]));
+}
+
+#[test]
+fn adapters_stand_beside_the_layers_that_have_them() {
+    let (model, recipe) = (model("llama-3.1-405b"), recipe("llama-3.1-405b"));
+    let adapters = |plan: &Plan| {
+        let shape = Shape::new(plan, &model, 2048, 8192).unwrap();
+        let program = lower(plan, &model, &recipe, &Layout::new(plan, &model), &shape);
+        program.operators.iter().filter(|o| o.name == "adapter").count()
+    };
+    assert_eq!(adapters(&dense_plan()), 0);
+    let everywhere = Plan { adapters: Some(16), ..dense_plan() };
+    // Queries, keys and values; output; gate and up; down.
+    assert!(adapters(&everywhere) >= 4, "{}", adapters(&everywhere));
+    assert_eq!(adapters(&Plan { adapters_on_qkv: true, ..everywhere }), 1);
 }

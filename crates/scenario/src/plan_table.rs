@@ -29,6 +29,7 @@ pub(crate) struct PlanTable {
     offload_blocks: Option<u64>,
     unfused_attention: Option<bool>,
     adapters: Option<u64>,
+    adapters_on_qkv: Option<bool>,
     fused_loss: Option<bool>,
     deduplicated_dispatch: Option<bool>,
     pipeline_innermost: Option<bool>,
@@ -81,6 +82,7 @@ impl PlanTable {
         read.sequence_parallel = switch("sequence_parallel");
         read.graphs = switch("graphs");
         read.unfused_attention = switch("unfused_attention");
+        read.adapters_on_qkv = switch("adapters_on_qkv");
         read.fused_loss = switch("fused_loss");
         read.deduplicated_dispatch = switch("deduplicated_dispatch");
         read.pipeline_innermost = switch("pipeline_innermost");
@@ -140,6 +142,7 @@ impl PlanTable {
             offload_blocks: over.offload_blocks.or(self.offload_blocks),
             unfused_attention: over.unfused_attention.or(self.unfused_attention),
             adapters: over.adapters.or(self.adapters),
+            adapters_on_qkv: over.adapters_on_qkv.or(self.adapters_on_qkv),
             fused_loss: over.fused_loss.or(self.fused_loss),
             deduplicated_dispatch: over.deduplicated_dispatch.or(self.deduplicated_dispatch),
             pipeline_innermost: over.pipeline_innermost.or(self.pipeline_innermost),
@@ -180,6 +183,7 @@ impl PlanTable {
             offload_blocks: self.offload_blocks.unwrap_or(0),
             unfused_attention: self.unfused_attention.unwrap_or(false),
             adapters: self.adapters,
+            adapters_on_qkv: self.adapters_on_qkv.unwrap_or(false),
             fused_loss: self.fused_loss.unwrap_or(false),
             deduplicated_dispatch: self.deduplicated_dispatch.unwrap_or(false),
             pipeline_innermost: self.pipeline_innermost.unwrap_or(false),

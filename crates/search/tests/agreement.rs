@@ -129,6 +129,7 @@ fn problem(dice: &mut Dice) -> Problem {
         offload_blocks: if copies { 2 } else { 0 },
         unfused_attention: false,
         adapters: None,
+        adapters_on_qkv: false,
         fused_loss: dice.flip(),
         deduplicated_dispatch: dice.flip(),
         pipeline_innermost: false,

@@ -98,10 +98,11 @@ fn table(plan: &Plan, base: Option<&Plan>) -> Table {
             table[key] = toml_edit::value(of(plan).cast_signed());
         }
     }
-    let switches: [Key<bool>; 6] = [
+    let switches: [Key<bool>; 7] = [
         ("sequence_parallel", |p| p.sequence_parallel),
         ("graphs", |p| p.graphs),
         ("unfused_attention", |p| p.unfused_attention),
+        ("adapters_on_qkv", |p| p.adapters_on_qkv),
         ("fused_loss", |p| p.fused_loss),
         ("deduplicated_dispatch", |p| p.deduplicated_dispatch),
         ("pipeline_innermost", |p| p.pipeline_innermost),

@@ -106,8 +106,9 @@ fn sharding(line: &mut Line, plan: &Plan, model: &Architecture) {
     if let Some(rank) = plan.adapters {
         if is_mindspeed(line) {
             line.set("--lora-r", rank);
-            let fc = ["linear_qkv", "linear_proj", "linear_fc1", "linear_fc2"];
-            line.list("--lora-target-modules", &fc);
+            let all = ["linear_qkv", "linear_proj", "linear_fc1", "linear_fc2"];
+            let layers = if plan.adapters_on_qkv { &all[..1] } else { &all[..] };
+            line.list("--lora-target-modules", layers);
         } else {
             line.lost(format!("adapters of rank {rank}: this command trains all weights"));
         }

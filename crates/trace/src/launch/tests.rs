@@ -114,6 +114,7 @@ prop_compose! {
             offload_blocks: u64::from(rare.1 == 1),
             unfused_attention: rare.0 == 0,
             adapters: rare.2,
+            adapters_on_qkv: rare.2.is_some() && rare.0 == 1,
             fused_loss,
             deduplicated_dispatch,
             pipeline_innermost: innermost && rare.1 == 0,
@@ -153,7 +154,7 @@ fn lean(mut plan: Plan, framework: Framework, model: &Architecture) -> Plan {
     plan.overlap.parameter_gather &= plan.overlap.gradient_reduce;
     plan.overlap.pipeline |= plan.pipeline == 2 && plan.virtual_pipeline > 1;
     if framework != Framework::MindSpeed {
-        plan.adapters = None;
+        (plan.adapters, plan.adapters_on_qkv) = (None, false);
     }
     match framework {
         Framework::TorchTitan => {

@@ -133,6 +133,7 @@ fn drawn(draws: &mut Draws, scenario: &Scenario) -> Plan {
         offload_blocks: 0,
         unfused_attention: draws.below(8) == 0,
         adapters: (draws.below(12) == 0).then_some(16),
+        adapters_on_qkv: false,
         fused_loss: draws.yes(),
         deduplicated_dispatch: moe && draws.below(4) == 0,
         pipeline_innermost: pipeline > 1 && draws.below(8) == 0,

@@ -563,5 +563,8 @@ fn kernels(a: &mut Arguments<'_>, draft: &mut Draft, framework: Framework, d: &D
     if mindspeed && (a.has("--lora-target-modules") || a.has("--lora-r")) {
         let rank = if a.has("--lora-r") { a.count("--lora-r").unwrap_or(16) } else { 16 };
         set(draft, "adapters", rank);
+        if a.words("--lora-target-modules") == ["linear_qkv"] {
+            set(draft, "adapters_on_qkv", true);
+        }
     }
 }
