@@ -19,12 +19,12 @@ const MODELS: [(&str, &str); 5] = [
     ("gpt4-2t", "GPT4-2T"),
     ("moe-10t", "MoE-10T"),
 ];
-/// Sequence length and sequences a step: one short and one long of the paper's 8K to 10M.
-const LENGTHS: [(u64, u64); 2] = [(8_192, 2_048), (262_144, 64)];
-const ALL: &[usize] = &[0, 1];
+/// Sequence length and sequences a step: two short and two long of the paper's 8K to 10M.
+const LENGTHS: [(u64, u64); 4] = [(8_192, 2_048), (32_768, 512), (262_144, 64), (1_048_576, 16)];
+const ALL: &[usize] = &[0, 1, 2, 3];
 /// The paper's two ranges of lengths.
 const RANGES: [(&str, &[usize]); 2] =
-    [("8-32K tokens; here 8K", &[0]), ("64K-10M tokens; here 256K", &[1])];
+    [("8-32K tokens; here 8K and 32K", &[0, 1]), ("64K-10M tokens; here 256K and 1M", &[2, 3])];
 /// The length and the models that assumptions are tried at: short sequences, dense models.
 const TRIED: usize = 0;
 const DENSE: &[usize] = &[0, 1, 2];
@@ -41,13 +41,12 @@ const FIGURE_17: [[f64; 3]; 5] = [
 /// Figure 17 (b): the same for the two ranges of lengths.
 const FIGURE_17_B: [[f64; 3]; 2] = [[95.5, 98.1, 99.2], [95.0, 96.0, 98.0]];
 /// What is assumed otherwise for one row of a table: prefix of its cluster files, words on the page.
-const ASSUMPTIONS: [(&str, &str); 6] = [
+const ASSUMPTIONS: [(&str, &str); 5] = [
     ("", "as above"),
     ("fast-", "lanes of twice the rate, or a chip half as fast"),
     ("relay-", "idle links of boards and racks relay, as those between racks do"),
-    ("lend-", "boards borrow the lanes to the switches above them"),
+    ("alone-", "no mesh and switches at once"),
     ("four-", "four times the batch"),
-    ("lend4-", "four times the batch, and boards borrow"),
 ];
 const RACKS: [&str; 4] = ["ub-mesh-8192", "ub-mesh-1d-fm-a", "ub-mesh-1d-fm-b", "ub-mesh-clos"];
 
@@ -291,16 +290,14 @@ fn assumed(prefix: &str, text: &str) -> String {
         "relay-" => {
             text.replace("detour = true\n", "").replace(mesh, &format!("{mesh}detour = true\n"))
         }
-        "lend-" | "lend4-" => {
-            text.replace("borrow = true\n", "").replace(mesh, &format!("{mesh}borrow = true\n"))
-        }
+        "alone-" => text.replace("concurrent = \"anywhere\"\n", ""),
         _ => text.to_owned(),
     }
 }
 
 fn best(clusters: &BTreeMap<String, String>, (cluster, model, length): &Job) -> Result<f64> {
     let (sequence, mut batch) = LENGTHS[*length];
-    if ["four-", "lend4-"].iter().any(|p| cluster.starts_with(p)) {
+    if cluster.starts_with("four-") {
         batch *= 4;
     }
     let path = clusters.get(cluster).context("a variant")?;

@@ -4,13 +4,19 @@ use crate::chip::{chip, id_of, optional_figure};
 use crate::embedded::{Kind, text, unknown_id};
 use crate::figure::{NOT_NEGATIVE, POSITIVE};
 use crate::toml_reader::{Item, Reader, Table};
-use crate::types::{Cabling, Chip, Cluster, Level, Wiring};
+use crate::types::{Cabling, Chip, Cluster, Concurrent, Level, Wiring};
 use diagnostic::{Diagnostic, Diagnostics};
 use std::ops::RangeInclusive;
 use units::Unit;
 
 const WIRINGS: [(Wiring, &str); 3] =
     [(Wiring::FullMesh, "full-mesh"), (Wiring::Switch, "switch"), (Wiring::Torus, "torus")];
+
+const CONCURRENT: [(Concurrent, &str); 3] = [
+    (Concurrent::Never, "never"),
+    (Concurrent::Beyond, "beyond"),
+    (Concurrent::Anywhere, "anywhere"),
+];
 
 /// A fabric never has more bandwidth up than its own non-blocking part.
 const OVERSUBSCRIPTION: RangeInclusive<f64> = 1.0..=1e6;
@@ -165,6 +171,9 @@ fn read_cabling(table: &mut Table<'_>) -> Option<Cabling> {
     if table.has("borrow") {
         cabling.borrow = table.take_bool("borrow")?;
     }
+    if table.has("concurrent") {
+        cabling.concurrent = table.take_word("concurrent", &CONCURRENT)?;
+    }
     if table.has("dims") {
         let items = table.take_array("dims")?;
         cabling.dims = items.into_iter().map(Item::into_u64).collect::<Option<_>>()?;
@@ -205,6 +214,12 @@ fn check_cabling(root: &Table<'_>, levels: &[Level], ports: Option<u64>) -> bool
         if cabling.borrow && !levels[at..].iter().any(|l| l.wiring == Wiring::Switch) {
             problems.push(format!("no switches above `{name}` to borrow"));
         }
+        let mesh_below = levels[..at].iter().any(|l| l.wiring == Wiring::FullMesh);
+        if cabling.concurrent != Concurrent::Never
+            && (level.wiring != Wiring::Switch || cabling.trunk || !mesh_below)
+        {
+            problems.push(format!("`{name}` are no switches with ports beside a full mesh below"));
+        }
         let product = cabling.dims.iter().try_fold(1_u64, |n, d| n.checked_mul(*d));
         let dimensions = cabling.dims.len();
         if dimensions > 0
@@ -228,8 +243,9 @@ fn check_cabling(root: &Table<'_>, levels: &[Level], ports: Option<u64>) -> bool
     }
     let legal = problems.is_empty();
     for message in problems {
-        let problem = Diagnostic::error("catalog::cabling", message)
-            .hint("`ports`, `planes`, `spines`, `trunk`, `rails` and `dims` are in the README");
+        let problem = Diagnostic::error("catalog::cabling", message).hint(
+            "`ports`, `planes`, `spines`, `trunk`, `rails`, `dims` and the rest are in the README",
+        );
         root.report(problem, root.span_of("level"));
     }
     legal

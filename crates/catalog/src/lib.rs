@@ -31,5 +31,5 @@ pub use reliability::{
 pub use source::{Source, cited, source, source_keys};
 pub use stack::{Stack, parse_stack, stack, stack_for};
 pub use types::{
-    Cabling, Chip, Cluster, Dtype, Level, Optimizer, Precision, Recipe, Stage, Wiring,
+    Cabling, Chip, Cluster, Concurrent, Dtype, Level, Optimizer, Precision, Recipe, Stage, Wiring,
 };

@@ -101,6 +101,18 @@ pub enum Wiring {
     Torus,
 }
 
+/// Groups for which a library uses switches at the same time as the full meshes below them, whose ports
+/// are others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Concurrent {
+    /// None.
+    Never,
+    /// Those that go on through the switches (HCCL's two-dimension parallel algorithm).
+    Beyond,
+    /// Those inside the meshes as well (HCCL's concurrent algorithm).
+    Anywhere,
+}
+
 /// One level of a cluster's fabric, innermost first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Level {
@@ -149,6 +161,8 @@ pub struct Cabling {
     /// Whether a full mesh also sends over the switches of the next switched level (UB-Mesh's
     /// borrow).
     pub borrow: bool,
+    /// Whether and for whom the library uses these switches at the same time as the full meshes below.
+    pub concurrent: Concurrent,
 }
 
 impl Default for Cabling {
@@ -162,6 +176,7 @@ impl Default for Cabling {
             dims: Vec::new(),
             detour: false,
             borrow: false,
+            concurrent: Concurrent::Never,
         }
     }
 }

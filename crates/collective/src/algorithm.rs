@@ -1,5 +1,6 @@
 //! The algorithms: steps and bytes per level.
 
+use crate::at_once;
 use catalog::Wiring;
 use fabric::{Channel, Fabric, MAX_LEVELS, Span};
 use model::Collective;
@@ -16,6 +17,8 @@ pub enum Algorithm {
     /// The same, but full meshes in pairs: a share of the bytes goes along one and then the other, the
     /// rest the other way round, so that both are busy.
     Crossed,
+    /// Full meshes and the switches above them at once: a share of the bytes over each.
+    Concurrent,
     /// Reduction in the switches of one level (all-reduce only).
     InNetwork,
     /// Every member sends to every other directly (all-to-all, point to point).
@@ -30,6 +33,7 @@ impl Algorithm {
             Self::Tree => "tree",
             Self::Hierarchical => "hierarchical",
             Self::Crossed => "crossed",
+            Self::Concurrent => "concurrent",
             Self::InNetwork => "in-network",
             Self::Direct => "direct",
         }
@@ -38,13 +42,19 @@ impl Algorithm {
     /// What can carry out `operation`.
     pub fn legal(operation: Collective) -> &'static [Self] {
         match operation {
-            Collective::AllReduce => {
-                &[Self::Ring, Self::Tree, Self::Hierarchical, Self::Crossed, Self::InNetwork]
-            }
+            Collective::AllReduce => &[
+                Self::Ring,
+                Self::Tree,
+                Self::Hierarchical,
+                Self::Crossed,
+                Self::Concurrent,
+                Self::InNetwork,
+            ],
             Collective::AllGather | Collective::ReduceScatter => {
-                &[Self::Ring, Self::Hierarchical, Self::Crossed]
+                &[Self::Ring, Self::Hierarchical, Self::Crossed, Self::Concurrent]
             }
-            Collective::AllToAll | Collective::SendRecv => &[Self::Direct],
+            Collective::AllToAll => &[Self::Direct, Self::Concurrent],
+            Collective::SendRecv => &[Self::Direct],
         }
     }
 }
@@ -65,17 +75,18 @@ pub struct Phase {
     pub bytes_per_s: f64,
 }
 
-/// Most phases: two a level.
-pub(crate) const MAX_PHASES: usize = 2 * MAX_LEVELS;
+/// Most phases: seven meshes, the first six in pairs (two phases each and as many stages), beside
+/// switches (one phase a stage), twice.
+pub(crate) const MAX_PHASES: usize = 5 * MAX_LEVELS;
 
-/// At most two phases a level, no allocation.
+/// The phases of an algorithm, without allocation.
 pub(crate) struct Phases {
     list: [Phase; MAX_PHASES],
     len: usize,
 }
 
 impl Phases {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             list: [Phase { level: 0, stage: 0, steps: 0.0, bytes: 0.0, bytes_per_s: 1.0 };
                 MAX_PHASES],
@@ -83,13 +94,17 @@ impl Phases {
         }
     }
 
-    fn push(&mut self, phase: Phase) {
+    pub(crate) fn push(&mut self, phase: Phase) {
         self.list[self.len] = phase;
         self.len += 1;
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Phase> {
         self.list[..self.len].iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Phase> {
+        self.list[..self.len].iter_mut()
     }
 }
 
@@ -123,7 +138,11 @@ pub(crate) fn phases(
         Algorithm::Ring => Some(ring(fabric, span, bytes, passes)),
         Algorithm::Tree => Some(tree(fabric, span, bytes)),
         Algorithm::Hierarchical => Some(hierarchical(fabric, span, bytes, passes)),
-        Algorithm::Crossed => crossed(fabric, span, bytes, passes),
+        Algorithm::Crossed => at_once::crossed(fabric, span, bytes, passes),
+        Algorithm::Concurrent if operation == Collective::AllToAll => {
+            at_once::all_to_all(fabric, span, bytes, fewer_copies)
+        }
+        Algorithm::Concurrent => at_once::concurrent(fabric, span, bytes, passes),
         Algorithm::InNetwork => in_network(fabric, span, bytes),
         Algorithm::Direct if operation == Collective::SendRecv => Some(point(fabric, span, bytes)),
         Algorithm::Direct => Some(all_to_all(fabric, span, bytes, fewer_copies)),
@@ -132,7 +151,7 @@ pub(crate) fn phases(
 
 /// Levels the group crosses, with the fewest members inside one instance of the level below: what
 /// enters and leaves that instance goes through their ports.
-fn used<'a>(
+pub(crate) fn used<'a>(
     fabric: &'a Fabric,
     span: &'a Span,
 ) -> impl Iterator<Item = (usize, &'a Channel, u64, u64)> {
@@ -191,7 +210,14 @@ fn hierarchical(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Phases
 
 /// A level by itself with `left` bytes a rank: direct on a full mesh (one step), else by halving and
 /// doubling (log2 f steps).
-fn alone(level: usize, channel: &Channel, fan: u64, stage: usize, left: f64, passes: f64) -> Phase {
+pub(crate) fn alone(
+    level: usize,
+    channel: &Channel,
+    fan: u64,
+    stage: usize,
+    left: f64,
+    passes: f64,
+) -> Phase {
     let steps = match channel.wiring {
         Wiring::FullMesh => 1.0,
         Wiring::Switch => log2_ceil(fan),
@@ -204,55 +230,6 @@ fn alone(level: usize, channel: &Channel, fan: u64, stage: usize, left: f64, pas
         bytes: passes * (fan - 1) as f64 / fan as f64 * left,
         bytes_per_s: channel.usable(fan),
     }
-}
-
-/// As the hierarchical one, but a full mesh and the next one at once: of the bytes left the share s
-/// goes along the first and then the second, the rest the other way round, in two steps. `None`
-/// where no two meshes follow each other, or where members lie unevenly.
-///
-/// With x and y members, and a = (x-1)/x/P and b = (y-1)/y/Q seconds a byte at rates P and Q, the
-/// first step takes max(s·a, (1-s)·b) and the second max((1-s)·a/y, s·b/x). s = b/(a+b) ends the
-/// first on both at once and makes the sum least: beside it the first step grows by a or b, and the
-/// second falls by no more than a/y or b/x. Where x = y and P = Q it is the bound of every algorithm,
-/// (1 - 1/(x·y))·B over P + Q, all links busy all the time; else the shorter part of the second step
-/// waits. UB-Mesh (arXiv 2503.20377, multi-ring) and HCCL (its two-shot mesh of two dimensions, which
-/// splits by x and y) use both meshes.
-fn crossed(fabric: &Fabric, span: &Span, bytes: f64, passes: f64) -> Option<Phases> {
-    if span.least != span.most {
-        return None;
-    }
-    let mut out = Phases::new();
-    let mut levels = used(fabric, span).peekable();
-    let (mut stage, mut pairs) = (0, 0);
-    while let Some((level, channel, fan, below)) = levels.next() {
-        let left = bytes / below as f64;
-        let mesh = |c: &Channel| c.wiring == Wiring::FullMesh;
-        let next = if mesh(channel) { levels.next_if(|n| mesh(n.1)) } else { None };
-        let Some((other, second, across, _)) = next else {
-            out.push(alone(level, channel, fan, stage, left, passes));
-            stage += 1;
-            continue;
-        };
-        // What both borrow of the same switches is half for each.
-        let shared = channel.borrowed_bytes_per_s.min(second.borrowed_bytes_per_s) / 2.0;
-        let rate = |c: &Channel, f: u64| c.usable(f) - shared;
-        let seconds = |c: &Channel, f: u64| (f - 1) as f64 / f as f64 / rate(c, f);
-        let (a, b) = (seconds(channel, fan), seconds(second, across));
-        let share = b / (a + b);
-        // Both meshes take their step at the same time: the longer latency counts.
-        let slower = if channel.latency_s >= second.latency_s { level } else { other };
-        let mut step = |level: usize, channel: &Channel, fan: u64, stage: usize, left: f64| {
-            let phase = alone(level, channel, fan, stage, left, passes);
-            let steps = if level == slower { passes } else { 0.0 };
-            out.push(Phase { steps, bytes_per_s: rate(channel, fan), ..phase });
-        };
-        step(level, channel, fan, stage, share * left);
-        step(other, second, across, stage, (1.0 - share) * left);
-        step(level, channel, fan, stage + 1, (1.0 - share) * left / across as f64);
-        step(other, second, across, stage + 1, share * left / fan as f64);
-        (stage, pairs) = (stage + 2, pairs + 1);
-    }
-    (pairs > 0).then_some(out)
 }
 
 /// Each rank sends its B to the switch and the reduced B/n of its part back out: B·(1 + 1/n).
@@ -283,16 +260,7 @@ fn in_network(fabric: &Fabric, span: &Span, bytes: f64) -> Option<Phases> {
 /// copies (`DeepEP`'s forwarding from node to chip). Where ports of the levels are the same, the
 /// second saves nothing.
 fn all_to_all(fabric: &Fabric, span: &Span, bytes: f64, fewer: &[f64; MAX_LEVELS]) -> Phases {
-    let n = span.size() as f64;
-    let direct =
-        by_share(fabric, span, bytes * fewer[0], |level, channel, fan, below| {
-            match channel.wiring {
-                Wiring::Switch => (span.most[level] - below) as f64 / n,
-                Wiring::FullMesh | Wiring::Torus => {
-                    (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
-                }
-            }
-        });
+    let direct = one_copy_each(fabric, span, bytes * fewer[0]);
     if fewer.iter().all(|&f| f >= 1.0) {
         return direct;
     }
@@ -302,6 +270,17 @@ fn all_to_all(fabric: &Fabric, span: &Span, bytes: f64, fewer: &[f64; MAX_LEVELS
     let slowest =
         |phases: &Phases| phases.iter().map(|p| p.bytes / p.bytes_per_s).fold(0.0, f64::max);
     if slowest(&relayed) < slowest(&direct) { relayed } else { direct }
+}
+
+/// Every rank that wants a byte is sent it, over the links and switches on its way.
+pub(crate) fn one_copy_each(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
+    let n = span.size() as f64;
+    by_share(fabric, span, bytes, |level, channel, fan, below| match channel.wiring {
+        Wiring::Switch => (span.most[level] - below) as f64 / n,
+        Wiring::FullMesh | Wiring::Torus => {
+            (fan - 1) as f64 / fan as f64 * block_members(fabric, span, level) / n
+        }
+    })
 }
 
 /// One step a level, which carries its `share` of the bytes; ports that a trunk stands above also carry
@@ -351,6 +330,6 @@ fn point(fabric: &Fabric, span: &Span, bytes: f64) -> Phases {
     out
 }
 
-fn log2_ceil(n: u64) -> f64 {
+pub(crate) fn log2_ceil(n: u64) -> f64 {
     f64::from(n.next_power_of_two().trailing_zeros())
 }

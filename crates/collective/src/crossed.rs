@@ -11,30 +11,45 @@ use fabric::{Layout, Network};
 /// on both dimensions at once. Each rank sends (1 - 1/(x·y)) of the bytes, as few as any algorithm.
 /// The closed form of the same is [`crate::Algorithm::Crossed`].
 pub(crate) fn crossed(network: &Network, group: &Placed, bytes: f64) -> Option<Vec<Pattern>> {
+    let (steps, pairs) = in_pairs(network, group, group.fan.len(), bytes);
+    (pairs > 0).then(|| steps.into_iter().map(|s| s.0).collect())
+}
+
+/// The same of the levels below `end`, with the seconds that each step over meshes takes without
+/// latency, and the number of pairs.
+pub(crate) fn in_pairs(
+    network: &Network,
+    group: &Placed,
+    end: usize,
+    bytes: f64,
+) -> (Vec<(Pattern, f64)>, usize) {
     let levels = &network.topology().levels;
     let mesh = |l: usize| levels.get(l).map(|l| l.layout) == Some(Layout::FullMesh);
-    let mut used = (0..group.fan.len()).filter(|l| group.fan[*l] > 1).peekable();
+    let mut used = (0..end).filter(|l| group.fan[*l] > 1).peekable();
     let (mut out, mut left, mut pairs) = (Vec::new(), bytes, 0);
     while let Some(first) = used.next() {
         let Some(second) = (if mesh(first) { used.next_if(|l| mesh(*l)) } else { None }) else {
-            out.extend(alone(network, group, first, left));
-            left /= group.fan[first] as f64;
+            let fan = group.fan[first] as f64;
+            let seconds = left / fan / levels[first].link_bytes_per_s;
+            out.extend(alone(network, group, first, left).into_iter().map(|p| (p, seconds)));
+            left /= fan;
             continue;
         };
         let [x, y] = [first, second].map(|l| group.fan[l] as f64);
         let [p, q] = [first, second].map(|l| levels[l].link_bytes_per_s);
         let share = x * p / (x * p + y * q);
         let [along, across] = [first, second].map(|l| lines(group, l, &group.fan));
-        let both = |a: Pattern, b: Pattern| Pattern {
-            transfers: [a.transfers, b.transfers].concat(),
-            ..a
+        let mut step = |one: f64, other: f64| {
+            let (a, b) = (direct(group, &along, one), direct(group, &across, other));
+            let transfers = [a.transfers, b.transfers].concat();
+            let seconds = (one / x / p).max(other / y / q);
+            out.push((Pattern { transfers, ..b }, seconds));
         };
-        let (one, other) = (left * share, left * (1.0 - share));
-        out.push(both(direct(group, &along, one), direct(group, &across, other)));
-        out.push(both(direct(group, &across, one / x), direct(group, &along, other / y)));
+        step(left * share, left * (1.0 - share));
+        step(left * (1.0 - share) / y, left * share / x);
         (left, pairs) = (left / (x * y), pairs + 1);
     }
-    (pairs > 0).then_some(out)
+    (out, pairs)
 }
 
 /// Everything to everyone at once.

@@ -8,6 +8,8 @@
 //! [`on_graph`] then runs the algorithm's [`Pattern`]s over the links of a [`fabric::Network`].
 
 mod algorithm;
+mod at_once;
+mod concurrent;
 mod crossed;
 mod experts;
 mod in_switch;

@@ -104,7 +104,9 @@ fn chosen(
     span.outermost()?;
     Algorithm::legal(operation)
         .iter()
-        .filter(|a| !matches!(a, Algorithm::Hierarchical | Algorithm::Crossed))
+        .filter(|a| {
+            !matches!(a, Algorithm::Hierarchical | Algorithm::Crossed | Algorithm::Concurrent)
+        })
         .filter_map(|&a| price(fabric, span, operation, a, bytes, &PLAIN))
         .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
 }

@@ -66,7 +66,8 @@ pub fn on_graph(
             Diagnostic::error("collective::scheme", format!("`{word}` cannot run this"))
                 .hint(
                     "halving-doubling needs a power of two, multi-ring and hierarchical a group \
-                       over several levels, in-network one level of switches",
+                       over several levels, in-network one level of switches, concurrent meshes \
+                       and switches that the cluster's file says are used at once",
                 )
                 .into()
         });
@@ -180,8 +181,12 @@ fn by_scheme(
     let flows = match scheme {
         Scheme::Direct if operation != Operation::Of(Collective::SendRecv) => n * n,
         Scheme::Pairwise | Scheme::OneShot => n * n,
+        // Up to four transfers a pair, few of which fold.
+        Scheme::Concurrent if operation == Operation::Of(Collective::AllToAll) => 16 * n * n,
         Scheme::MultiRing => n * group.fan.iter().find(|f| **f > 1).unwrap_or(&1),
-        Scheme::Hierarchical | Scheme::Crossed => n * group.fan.iter().max().unwrap_or(&1),
+        Scheme::Hierarchical | Scheme::Crossed | Scheme::Concurrent => {
+            n * group.fan.iter().max().unwrap_or(&1)
+        }
         _ => n,
     };
     if flows > MAX_FLOWS {
@@ -390,6 +395,11 @@ pub fn unfolded(
             format!("{messages} messages one by one are more than {MAX_MESSAGES}"),
         )
         .into());
+    }
+    let chips = network.graph().endpoints();
+    if patterns.iter().flat_map(|p| &p.transfers).any(|t| t.0.max(t.1) >= chips) {
+        let message = "steps that end at switches are not run message by message";
+        return Err(Diagnostic::error("collective::scheme", message).into());
     }
     let mut rank_of = vec![u32::MAX; network.graph().nodes() as usize];
     for (rank, &chip) in group.members.iter().enumerate() {

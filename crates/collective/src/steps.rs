@@ -1,7 +1,7 @@
 //! Collective algorithms as step graphs: who sends what to whom, step by step.
 
 use crate::experts::{self, Spread};
-use crate::{crossed, switch_steps};
+use crate::{concurrent, crossed, switch_steps};
 use fabric::Network;
 use model::Collective;
 
@@ -49,6 +49,9 @@ pub enum Scheme {
     /// Mesh dimensions in pairs, both at once: one share of the bytes goes along the first and then the
     /// second, the rest the other way round (UB-Mesh's and HCCL's mesh of two dimensions).
     Crossed,
+    /// Full meshes and the switches above them at once: a share of the bytes over each (HCCL's
+    /// concurrent and two-dimension parallel algorithms).
+    Concurrent,
     /// Everyone sends all it has to everyone, who reduces for itself: one step, n - 1 times the bytes
     /// (HCCL's one-shot mesh on its collective engine).
     OneShot,
@@ -60,7 +63,7 @@ pub enum Scheme {
 }
 
 /// Every scheme with its word.
-pub const SCHEMES: [(Scheme, &str); 12] = [
+pub const SCHEMES: [(Scheme, &str); 13] = [
     (Scheme::Ring, "ring"),
     (Scheme::MultiRing, "multi-ring"),
     (Scheme::Tree, "tree"),
@@ -70,6 +73,7 @@ pub const SCHEMES: [(Scheme, &str); 12] = [
     (Scheme::Pairwise, "pairwise"),
     (Scheme::Hierarchical, "hierarchical"),
     (Scheme::Crossed, "crossed"),
+    (Scheme::Concurrent, "concurrent"),
     (Scheme::OneShot, "one-shot"),
     (Scheme::InNetwork, "in-network"),
     (Scheme::SwitchTree, "switch-tree"),
@@ -115,8 +119,8 @@ impl Operation {
     /// Schemes that can carry it out, in the order in which ties are broken.
     pub fn schemes(self) -> &'static [Scheme] {
         use Scheme::{
-            Crossed, Direct, HalvingDoubling, Hierarchical, InNetwork, MultiRing, Nhr, OneShot,
-            Pairwise, Ring, SwitchTree, Tree,
+            Concurrent, Crossed, Direct, HalvingDoubling, Hierarchical, InNetwork, MultiRing, Nhr,
+            OneShot, Pairwise, Ring, SwitchTree, Tree,
         };
         match self {
             Self::Of(Collective::AllReduce) => &[
@@ -128,14 +132,15 @@ impl Operation {
                 Direct,
                 Hierarchical,
                 Crossed,
+                Concurrent,
                 OneShot,
                 InNetwork,
                 SwitchTree,
             ],
             Self::Of(Collective::AllGather | Collective::ReduceScatter) => {
-                &[Ring, MultiRing, HalvingDoubling, Nhr, Direct, Hierarchical, Crossed]
+                &[Ring, MultiRing, HalvingDoubling, Nhr, Direct, Hierarchical, Crossed, Concurrent]
             }
-            Self::Of(Collective::AllToAll) => &[Direct, Pairwise],
+            Self::Of(Collective::AllToAll) => &[Direct, Pairwise, Concurrent],
             Self::Of(Collective::SendRecv) => &[Direct],
             Self::Broadcast => &[Ring, MultiRing, Tree],
             Self::Dispatch(_) | Self::Combine(_) => &[Direct, Hierarchical],
@@ -209,6 +214,9 @@ pub fn steps(
         Operation::Combine(spread) if scheme == Scheme::Hierarchical => {
             return experts::combine(group, spread, bytes);
         }
+        Operation::Of(Collective::AllToAll) if scheme == Scheme::Concurrent => {
+            return concurrent::all_to_all(network, group, bytes);
+        }
         Operation::Of(Collective::AllToAll) | Operation::Dispatch(_) | Operation::Combine(_) => {
             return all_to_all(group, scheme, bytes);
         }
@@ -224,6 +232,7 @@ pub fn steps(
         Scheme::SwitchTree => return switch_steps::tree_of_switches(network, group, bytes),
         Scheme::OneShot => return Some(vec![crossed::one_shot(group, bytes)]),
         Scheme::Crossed => crossed::crossed(network, group, bytes)?,
+        Scheme::Concurrent => concurrent::scatter(network, group, bytes)?,
         Scheme::Ring => vec![ring(std::slice::from_ref(&group.members), n - 1, bytes)],
         Scheme::MultiRing => vec![ring(&rings(group)?, n - 1, bytes)],
         Scheme::HalvingDoubling if n.is_power_of_two() => halving(group, bytes),

@@ -1,7 +1,7 @@
 //! A catalog cluster as a topology.
 
 use crate::topology::{Layout, Level, Topology};
-use catalog::{Cluster, Wiring};
+use catalog::{Cluster, Concurrent, Wiring};
 use diagnostic::Diagnostic;
 
 /// Endpoints above which only as many instances of the outermost level are built as a job needs.
@@ -68,12 +68,20 @@ pub fn topology_of(cluster: &Cluster, ranks: u64) -> Result<Topology, Diagnostic
             }
         }
     }
+    // With nothing but meshes below, its place is the same among the topology's levels.
+    let first = cluster.levels.iter().position(|l| l.wiring != Wiring::FullMesh);
+    let concurrent = first.and_then(|at| match cluster.levels[at].cabling.concurrent {
+        Concurrent::Never => None,
+        Concurrent::Beyond => Some((at, false)),
+        Concurrent::Anywhere => Some((at, true)),
+    });
     Ok(Topology {
         name: cluster.name.clone(),
         levels,
         acknowledgement: 0.0,
         memory_bytes_per_s: f64::INFINITY,
         endpoint_ps: 0,
+        concurrent,
         reduces: cluster.levels[0].in_network_reduction,
         port_budget: cluster.ports.map(|p| p as u32),
     })

@@ -2,7 +2,7 @@
 //!
 //! Groups that straddle instances are priced by their worst footprint. Not valid for faults or uneven
 //! links: those need the graph.
-use catalog::{Cluster, Wiring};
+use catalog::{Cluster, Concurrent, Wiring};
 
 /// Most levels a cluster can have.
 pub const MAX_LEVELS: usize = 8;
@@ -35,6 +35,8 @@ pub struct Channel {
     /// Whether its switches stand above those of the level below, so that what crosses it leaves a chip
     /// through that level's ports.
     pub trunk: bool,
+    /// For which groups the library uses its switches at the same time as the full meshes below.
+    pub concurrent: Concurrent,
     /// Rate that a full mesh borrows from the switches above it. Bytes/s; 0 if none.
     pub borrowed_bytes_per_s: f64,
 }
@@ -149,6 +151,7 @@ impl Fabric {
                 rings: rings(&level.cabling.dims, held / below),
                 detour: level.cabling.detour,
                 trunk: level.cabling.trunk,
+                concurrent: level.cabling.concurrent,
                 borrowed_bytes_per_s: 0.0,
             };
             (below, size_below) = (held, level.size);
@@ -336,7 +339,7 @@ fn even_share(size: u64, below: u64, ranks: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{Channel, Fabric, even_share, rings};
-    use catalog::Wiring;
+    use catalog::{Concurrent, Wiring};
 
     #[test]
     fn a_job_on_a_torus_is_a_box_near_a_cube() {
@@ -413,6 +416,7 @@ mod tests {
                             rings: [0; 4],
                             detour: false,
                             trunk: false,
+                            concurrent: Concurrent::Never,
                             borrowed_bytes_per_s: 0.0,
                         };
                         let fabric = Fabric { channels: vec![channel; 2], ranks };

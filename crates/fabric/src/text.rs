@@ -33,6 +33,7 @@ pub fn parse_topology(text: &str) -> Result<Topology, Diagnostic> {
         memory_bytes_per_s: f64::INFINITY,
         endpoint_ps: 0,
         reduces: false,
+        concurrent: None,
         port_budget: None,
     };
     let mut start = 0;

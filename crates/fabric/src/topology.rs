@@ -68,6 +68,9 @@ pub struct Topology {
     pub endpoint_ps: u64,
     /// Whether the switches of the innermost level reduce in flight.
     pub reduces: bool,
+    /// Level of the innermost switches, where collectives use them at the same time as the full
+    /// meshes below, and whether also those of groups inside the meshes.
+    pub concurrent: Option<(usize, bool)>,
     /// Ports an endpoint has, if that is known.
     pub port_budget: Option<u32>,
 }

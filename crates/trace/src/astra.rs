@@ -106,6 +106,7 @@ pub fn network(file: &str, text: &str) -> Result<Topology, Diagnostics> {
         memory_bytes_per_s: f64::INFINITY,
         endpoint_ps: 0,
         reduces: false,
+        concurrent: None,
         port_budget: None,
     })
 }
