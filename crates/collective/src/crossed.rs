@@ -40,10 +40,10 @@ pub(crate) fn in_pairs(
         let share = x * p / (x * p + y * q);
         let [along, across] = [first, second].map(|l| lines(group, l, &group.fan));
         let mut step = |one: f64, other: f64| {
-            let (a, b) = (direct(group, &along, one), direct(group, &across, other));
-            let transfers = [a.transfers, b.transfers].concat();
+            let (row, column) = (direct(group, &along, one), direct(group, &across, other));
+            let transfers = [row.transfers, column.transfers].concat();
             let seconds = (one / x / p).max(other / y / q);
-            out.push((Pattern { transfers, ..b }, seconds));
+            out.push((Pattern { transfers, ..column }, seconds));
         };
         step(left * share, left * (1.0 - share));
         step(left * (1.0 - share) / y, left * share / x);
