@@ -155,6 +155,9 @@ fn by_scheme(
     bytes: f64,
     to_beat: Option<u64>,
 ) -> Result<Option<GraphCost>, Diagnostic> {
+    if !operation.schemes().contains(&scheme) {
+        return Ok(None);
+    }
     let n = group.members.len() as u64;
     let all_pairs = scheme == Scheme::Direct && operation != Operation::Of(Collective::SendRecv);
     let everyone = group.members.len() as u32 == network.graph().endpoints();

@@ -267,9 +267,12 @@ fn both_ways(collective: Collective, mut scatter: Vec<Pattern>) -> Vec<Pattern> 
 fn ring(rings: &[Vec<u32>], steps: u64, bytes: f64) -> Pattern {
     let n = rings[0].len();
     let share = bytes / rings.len() as f64 / n as f64;
-    let transfers =
-        rings.iter().flat_map(|ring| (0..n).map(move |i| (ring[i], ring[(i + 1) % n], share)));
-    Pattern::new(transfers.collect(), steps, 2.0)
+    let mut transfers = Vec::with_capacity(rings.len() * n);
+    for ring in rings {
+        let next = ring[1..].iter().chain(&ring[..1]);
+        transfers.extend(ring.iter().zip(next).map(|(from, to)| (*from, *to, share)));
+    }
+    Pattern::new(transfers, steps, 2.0)
 }
 
 /// One ring a member of the innermost group that has others beside it; every second group is

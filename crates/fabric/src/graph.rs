@@ -231,6 +231,14 @@ impl Builder {
         found
     }
 
+    /// Makes room for `links` more.
+    pub fn reserve(&mut self, links: usize) {
+        self.from.reserve_exact(links);
+        self.to.reserve_exact(links);
+        self.wire.reserve_exact(links);
+        self.back.reserve_exact(links);
+    }
+
     /// Links laid so far.
     pub fn laid(&self) -> u32 {
         self.from.len() as u32
@@ -267,27 +275,30 @@ impl Builder {
             first[n + 1] += first[n];
         }
         let mut next = first.clone();
-        let mut order = vec![0_u32; self.from.len()];
-        for (old, &f) in self.from.iter().enumerate() {
-            order[next[f as usize] as usize] = old as u32;
-            next[f as usize] += 1;
+        let mut place = vec![0_u32; self.from.len()];
+        let (mut to, mut wire) = (vec![0; place.len()], vec![0; place.len()]);
+        for (old, place) in place.iter_mut().enumerate() {
+            let next = &mut next[self.from[old] as usize];
+            (*place, *next) = (*next, *next + 1);
+            (to[*place as usize], wire[*place as usize]) = (self.to[old], self.wire[old]);
         }
-        let mut place = vec![0_u32; order.len()];
-        for (new, &old) in order.iter().enumerate() {
-            place[old as usize] = new as u32;
+        let mut reverse = vec![0; place.len()];
+        for (back, at) in self.back.iter().zip(&place) {
+            reverse[*at as usize] = place[*back as usize];
+        }
+        let mut from = self.from;
+        for (node, ends) in first.windows(2).enumerate() {
+            from[ends[0] as usize..ends[1] as usize].fill(node as u32);
         }
         let graph = Graph {
             endpoints,
             fans: self.fans,
             tiers: self.tiers,
-            from: by(&order, &self.from),
-            to: by(&order, &self.to),
-            reverse: order.iter().map(|&o| place[self.back[o as usize] as usize]).collect(),
-            bytes_per_s: order
-                .iter()
-                .map(|&o| self.wires[self.wire[o as usize] as usize].bytes_per_s)
-                .collect(),
-            wire: by(&order, &self.wire),
+            from,
+            to,
+            reverse,
+            bytes_per_s: wire.iter().map(|w| self.wires[usize::from(*w)].bytes_per_s).collect(),
+            wire,
             wires: self.wires,
             labels: self.labels,
             dead: vec![false; nodes],
@@ -297,11 +308,6 @@ impl Builder {
         assert!((0..graph.links()).all(paired), "a link without its way back");
         graph
     }
-}
-
-/// Values in another order.
-fn by<T: Copy>(order: &[u32], values: &[T]) -> Vec<T> {
-    order.iter().map(|&o| values[o as usize]).collect()
 }
 
 /// Index of the group of `tier` that stands over `endpoint`.

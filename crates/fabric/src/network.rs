@@ -5,7 +5,7 @@ use crate::fault::{Fault, apply_faults};
 use crate::graph::Graph;
 use crate::route::{FlowBuilder, Route, Router, Routing};
 use crate::share::FlowSet;
-use crate::symmetry::Symmetry;
+use crate::symmetry::{Symmetry, pairs_by_number};
 use crate::topology::Topology;
 use diagnostic::{Diagnostic, Diagnostics};
 
@@ -90,18 +90,19 @@ impl Network {
         let mut plain = Router::new(&self.whole, routing, self.symmetry.as_ref());
         let mut around = self.broken.as_ref().map(|b| Router::new(&b.0, routing, None));
         let mut builder = FlowBuilder::new(graph, self.topology.acknowledgement);
+        let mut route = Route::new();
         for (from, to, bytes) in transfers {
             if from == to || bytes <= 0.0 {
                 continue;
             }
-            let mut found = plain.route(from, to);
+            let mut found = plain.route_into(from, to, &mut route);
             let is_dead = |r: &Route| r.iter().any(|(l, _)| graph.bytes_per_s[*l as usize] <= 0.0);
             if let Some(around) = &mut around
-                && found.as_ref().is_none_or(|f| is_dead(&f.0))
+                && (found.is_none() || is_dead(&route))
             {
-                found = around.route(from, to);
+                found = around.route_into(from, to, &mut route);
             }
-            let Some((route, latency)) = found else { return Err(self.cut(from, to)) };
+            let Some(latency) = found else { return Err(self.cut(from, to)) };
             builder.push(&route, bytes, latency);
             if builder.hops() > MAX_HOPS {
                 let message = format!("flows one by one cross more than {MAX_HOPS} links");
@@ -147,6 +148,9 @@ impl Network {
     /// All-pairs traffic among all chips, folded by symmetry; `None` where there is none.
     pub fn all_pairs(&self, routing: Routing, bytes: f64) -> Option<FlowSet> {
         let ack = self.topology.acknowledgement;
+        if routing == Routing::Modulo {
+            return pairs_by_number(self.graph(), bytes, ack);
+        }
         self.symmetry()?.all_pairs(self.graph(), routing, bytes, ack)
     }
 }

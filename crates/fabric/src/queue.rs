@@ -10,13 +10,41 @@ use std::collections::{BinaryHeap, VecDeque};
 /// Lanes kept; more delays than that at once fall back to the heap.
 const LANES: usize = 6;
 
-/// Time, sequence, event.
-type Entry<T> = (u64, u64, T);
+/// Time and sequence, compared together; event.
+type Entry<T> = (u128, T);
+
+/// Later than any event.
+const NEVER: u128 = u128::MAX;
+
+/// When an entry is due.
+fn time(key: u128) -> u64 {
+    (key >> 64) as u64
+}
+
+/// Events pushed with one delay, in order.
+struct Lane<T> {
+    delay: u64,
+    /// Key of the first, [`NEVER`] without any.
+    head: u128,
+    events: VecDeque<Entry<T>>,
+}
+
+impl<T> Lane<T> {
+    fn push(&mut self, entry: Entry<T>) {
+        self.head = self.head.min(entry.0);
+        self.events.push_back(entry);
+    }
+
+    fn pop(&mut self) -> Option<Entry<T>> {
+        let entry = self.events.pop_front();
+        self.head = self.events.front().map_or(NEVER, |e| e.0);
+        entry
+    }
+}
 
 /// Events of payload `T`, by time and then by order of pushing.
 pub(crate) struct Queue<T> {
-    /// Each with its delay.
-    lanes: Vec<(u64, VecDeque<Entry<T>>)>,
+    lanes: Vec<Lane<T>>,
     heap: BinaryHeap<Reverse<Entry<T>>>,
     sequence: u64,
     now: u64,
@@ -31,23 +59,29 @@ impl<T: Copy + Ord> Queue<T> {
     pub fn push(&mut self, delay: u64, event: T) {
         let time = self.now.checked_add(delay).expect("a time within 213 days");
         self.sequence += 1;
-        let entry = (time, self.sequence, event);
-        if let Some(lane) = self.lanes.iter_mut().find(|l| l.0 == delay) {
-            lane.1.push_back(entry);
+        let entry = (u128::from(time) << 64 | u128::from(self.sequence), event);
+        if let Some(lane) = self.lanes.iter_mut().find(|l| l.delay == delay) {
+            lane.push(entry);
         } else if self.lanes.len() < LANES {
-            self.lanes.push((delay, VecDeque::from([entry])));
-        } else if let Some(lane) = self.lanes.iter_mut().find(|l| l.1.is_empty()) {
-            lane.0 = delay;
-            lane.1.push_back(entry);
+            let events = VecDeque::from([entry]);
+            self.lanes.push(Lane { delay, head: entry.0, events });
+        } else if let Some(lane) = self.lanes.iter_mut().find(|l| l.head == NEVER) {
+            lane.delay = delay;
+            lane.push(entry);
         } else {
             self.heap.push(Reverse(entry));
         }
     }
 
+    fn heap_head(&self) -> u128 {
+        self.heap.peek().map_or(NEVER, |e| e.0.0)
+    }
+
     /// When the next event is due.
     pub fn next_time(&self) -> Option<u64> {
-        let lanes = self.lanes.iter().filter_map(|l| l.1.front().map(|e| e.0));
-        lanes.chain(self.heap.peek().map(|e| e.0.0)).min()
+        let lanes = self.lanes.iter().map(|lane| lane.head);
+        let head = lanes.fold(self.heap_head(), u128::min);
+        (head < NEVER).then_some(time(head))
     }
 
     /// Takes the next event.
@@ -55,21 +89,13 @@ impl<T: Copy + Ord> Queue<T> {
     /// # Panics
     /// If time would go backwards, a bug here.
     pub fn pop(&mut self) -> Option<(u64, T)> {
-        let mut best: Option<(u64, u64, usize)> = None;
-        for (index, lane) in self.lanes.iter().enumerate() {
-            if let Some(&(time, sequence, _)) = lane.1.front()
-                && best.is_none_or(|b| (time, sequence) < (b.0, b.1))
-            {
-                best = Some((time, sequence, index));
-            }
-        }
-        let from_heap = match (self.heap.peek(), best) {
-            (Some(Reverse(h)), Some(b)) => (h.0, h.1) < (b.0, b.1),
-            (Some(_), None) => true,
-            (None, _) => false,
+        let heap_head = self.heap_head();
+        let first = self.lanes.iter_mut().min_by_key(|lane| lane.head);
+        let (key, event) = match first.filter(|lane| lane.head < NEVER) {
+            Some(lane) if lane.head < heap_head => lane.pop()?,
+            _ => self.heap.pop()?.0,
         };
-        let (time, _, event) =
-            if from_heap { self.heap.pop()?.0 } else { self.lanes[best?.2].1.pop_front()? };
+        let time = time(key);
         assert!(time >= self.now, "time went from {} back to {time}", self.now);
         self.now = time;
         Some((time, event))

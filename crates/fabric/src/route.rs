@@ -48,6 +48,8 @@ pub struct Router<'a> {
     known: BTreeMap<u32, Option<(Route, u64)>>,
     search: Search,
     equal: Vec<usize>,
+    /// Links that the last search took among several equal ones, and of how many.
+    pub(crate) forks: Vec<(u32, u32)>,
 }
 
 /// A breadth-first search towards a destination, kept for the next source.
@@ -77,13 +79,30 @@ impl<'a> Router<'a> {
             head: 0,
             taken: vec![(0, 0); nodes],
         };
-        Self { graph, routing, symmetry, known: BTreeMap::new(), search, equal: Vec::new() }
+        Self {
+            graph,
+            routing,
+            symmetry,
+            known: BTreeMap::new(),
+            search,
+            equal: Vec::new(),
+            forks: Vec::new(),
+        }
     }
 
     /// The route from one endpoint to another and its time without bytes; `None` if there is none.
     pub fn route(&mut self, from: u32, to: u32) -> Option<(Route, u64)> {
+        let mut route = Vec::with_capacity(8);
+        let latency = self.route_into(from, to, &mut route)?;
+        Some((route, latency))
+    }
+
+    /// [`Router::route`] into `route`, whatever it held.
+    pub(crate) fn route_into(&mut self, from: u32, to: u32, route: &mut Route) -> Option<u64> {
+        route.clear();
+        self.forks.clear();
         if from == to {
-            return Some((Vec::new(), 0));
+            return Some(0);
         }
         // Only chips have coordinates of their own; a switch is found by searching.
         let chips = from.max(to) < self.graph.endpoints;
@@ -101,26 +120,37 @@ impl<'a> Router<'a> {
                 self.known.insert(ahead, found);
             }
             let by = if inward { to } else { from };
-            let (route, latency) = self.known[&ahead].as_ref()?;
-            let moved = route.iter().map(|(l, w)| Some((translated(self.graph, *l, by)?, *w)));
-            return Some((moved.collect::<Option<_>>()?, *latency));
+            let (found, latency) = self.known[&ahead].as_ref()?;
+            for (link, weight) in found {
+                route.push((translated(self.graph, *link, by)?, *weight));
+            }
+            return Some(*latency);
         }
-        self.find(from, to)
+        self.find_into(from, to, route)
     }
 
     fn find(&mut self, from: u32, to: u32) -> Option<(Route, u64)> {
-        match self.routing {
-            Routing::First => self.single(from, to, false, |_| 0),
-            Routing::Modulo => self.single(from, to, false, |n| to as usize % n),
+        let mut route = Vec::new();
+        let latency = self.find_into(from, to, &mut route)?;
+        Some((route, latency))
+    }
+
+    fn find_into(&mut self, from: u32, to: u32, route: &mut Route) -> Option<u64> {
+        let (found, latency) = match self.routing {
+            Routing::First => return self.single(from, to, false, route, |_| 0),
+            Routing::Modulo => return self.single(from, to, false, route, |n| to as usize % n),
             Routing::Ecmp { seed } => {
                 let pair = u64::from(from) << 32 | u64::from(to);
                 let mut random = Pcg64Mcg::seed_from_u64(seed ^ pair.wrapping_mul(0x9e37_79b9));
-                self.single(from, to, true, move |n| (random.next_u64() % n as u64) as usize)
+                let draw = move |n| (random.next_u64() % n as u64) as usize;
+                return self.single(from, to, true, route, draw);
             }
-            Routing::Split => self.split(from, to, false),
-            Routing::Detour => self.detour(from, to),
-            Routing::Borrow => self.borrow(from, to),
-        }
+            Routing::Split => self.split(from, to, false)?,
+            Routing::Detour => self.detour(from, to)?,
+            Routing::Borrow => self.borrow(from, to)?,
+        };
+        *route = found;
+        Some(latency)
     }
 
     /// Distances to `to`, as far out as `from`.
@@ -181,10 +211,11 @@ impl<'a> Router<'a> {
         from: u32,
         to: u32,
         by_pair: bool,
+        route: &mut Route,
         mut choose: impl FnMut(usize) -> usize,
-    ) -> Option<(Route, u64)> {
+    ) -> Option<u64> {
         self.reach(from, to)?;
-        let (mut node, mut route, mut latency) = (from, Vec::with_capacity(8), 0);
+        let (mut node, mut latency) = (from, 0);
         while node != to {
             let (stamp, known) = self.search.taken[node as usize];
             let link = if stamp == self.search.stamp && !by_pair {
@@ -194,6 +225,9 @@ impl<'a> Router<'a> {
                 equal.clear();
                 equal.extend(self.next(node));
                 let link = *equal.get(choose(equal.len()))?;
+                if equal.len() > 1 && !by_pair {
+                    self.forks.push((link as u32, equal.len() as u32));
+                }
                 self.equal = equal;
                 self.search.taken[node as usize] = (self.search.stamp, link as u32);
                 link
@@ -202,7 +236,7 @@ impl<'a> Router<'a> {
             latency += self.graph.latency_ps(link);
             node = self.graph.to[link];
         }
-        Some((route, latency))
+        Some(latency)
     }
 
     /// All shortest paths; with `switched`, only those whose first link leads to a switch.

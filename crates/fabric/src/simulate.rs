@@ -116,20 +116,37 @@ struct Slot {
     live: bool,
 }
 
+/// A flow by itself: its rate and the time for all its bytes.
+#[derive(Clone, Copy)]
+struct Alone {
+    bytes_per_s: f64,
+    time_ps: u64,
+}
+
+/// A rank's present step, the pattern that is (their number after the last), and the sends it waits for.
+#[derive(Clone, Copy, Default)]
+struct At {
+    step: u32,
+    stream: u32,
+    sending: u32,
+}
+
 struct State<'a> {
     messages: &'a Messages,
     queue: Queue<Event>,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Flows on each link of each stream's numbers, mapped to one numbering.
+    /// Flows on each link, all streams' links in one numbering.
     on_link: Vec<Vec<u32>>,
+    /// For each stream, the link of each entry of its rows in that numbering.
     global: Vec<Vec<u32>>,
+    /// For each stream and flow, what it gets and takes where it shares no link.
+    alone: Vec<Vec<Alone>>,
     capacity: Vec<f64>,
     started: Vec<u32>,
     relieved: Vec<u32>,
-    /// Sends and receives that a rank's present step still waits for.
-    step: Vec<u32>,
-    sending: Vec<u32>,
+    /// Where each rank is.
+    at: Vec<At>,
     arrived: Vec<u16>,
     expected: Vec<Vec<u16>>,
     starts: Vec<u32>,
@@ -155,7 +172,7 @@ pub fn simulate(messages: &Messages) -> (u64, u64) {
                 state.there(rank, step);
             }
         }
-        if state.queue.next_time() != Some(time) {
+        if state.is_unsettled() && state.queue.next_time() != Some(time) {
             state.settle();
         }
     }
@@ -170,7 +187,7 @@ impl<'a> State<'a> {
         let ranks = messages.ranks as usize;
         let steps: u32 = messages.streams.iter().map(|s| s.times).sum();
         let mut numbers = std::collections::BTreeMap::new();
-        let (mut global, mut capacity) = (Vec::new(), Vec::new());
+        let (mut global, mut alone, mut capacity) = (Vec::new(), Vec::new(), Vec::new());
         for stream in &messages.streams {
             let set = &stream.set;
             let map = set.link_id.iter().zip(&set.capacity).map(|(id, c)| {
@@ -179,7 +196,14 @@ impl<'a> State<'a> {
                     capacity.len() as u32 - 1
                 })
             });
-            global.push(map.collect());
+            let map: Vec<u32> = map.collect();
+            global.push(set.link.iter().map(|l| map[*l as usize]).collect());
+            let by_itself = |flow| {
+                let rates = set.row(flow).map(|(l, weight)| set.capacity[l as usize] / weight);
+                let bytes_per_s = rates.fold(f64::INFINITY, f64::min);
+                Alone { bytes_per_s, time_ps: duration_ps(set.bytes[flow], bytes_per_s) }
+            };
+            alone.push((0..set.len()).map(by_itself).collect());
         }
         let count = |s: &Stream| {
             let mut expected = vec![0_u16; ranks];
@@ -199,11 +223,11 @@ impl<'a> State<'a> {
             free: Vec::new(),
             on_link: vec![Vec::new(); capacity.len()],
             global,
+            alone,
             capacity,
             started: Vec::new(),
             relieved: Vec::new(),
-            step: vec![0; ranks],
-            sending: vec![0; ranks],
+            at: vec![At::default(); ranks],
             arrived: vec![0; ranks * steps as usize],
             expected: messages.streams.iter().map(count).collect(),
             starts,
@@ -211,44 +235,44 @@ impl<'a> State<'a> {
         }
     }
 
-    /// The pattern of a step; none after the last.
-    fn stream_of(&self, step: u32) -> Option<usize> {
-        let at = self.starts.partition_point(|s| *s <= step) - 1;
-        (at < self.messages.streams.len()).then_some(at)
-    }
-
     /// Starts a rank's sends of its present step, passing over steps it has no part in.
     fn begin(&mut self, rank: u32) {
-        while let Some(stream) = self.stream_of(self.step[rank as usize]) {
-            let sends = &self.messages.streams[stream].sends;
+        loop {
+            let at = &mut self.at[rank as usize];
+            while self.starts.get(at.stream as usize + 1).is_some_and(|end| *end <= at.step) {
+                at.stream += 1;
+            }
+            let stream = at.stream as usize;
+            let Some(Stream { sends, .. }) = self.messages.streams.get(stream) else { return };
             let (from, to) = (sends[rank as usize], sends[rank as usize + 1]);
-            self.sending[rank as usize] = to - from;
+            at.sending = to - from;
             for flow in from..to {
                 self.start(stream as u32, flow, rank);
             }
-            if from < to || !self.is_complete(rank, stream) {
+            if from < to || !self.is_complete(rank) {
                 return;
             }
-            self.step[rank as usize] += 1;
+            self.at[rank as usize].step += 1;
         }
     }
 
-    fn is_complete(&self, rank: u32, stream: usize) -> bool {
-        let step = self.step[rank as usize] as usize;
-        let at = step * self.messages.ranks as usize + rank as usize;
-        self.sending[rank as usize] == 0 && self.arrived[at] == self.expected[stream][rank as usize]
+    /// Whether a rank has sent and received all of its present step.
+    fn is_complete(&self, rank: u32) -> bool {
+        let At { step, stream, sending } = self.at[rank as usize];
+        let Some(expected) = self.expected.get(stream as usize) else { return false };
+        let at = step as usize * self.messages.ranks as usize + rank as usize;
+        sending == 0 && self.arrived[at] == expected[rank as usize]
     }
 
     fn advance(&mut self, rank: u32) {
-        let stream = self.stream_of(self.step[rank as usize]);
-        if stream.is_some_and(|s| self.is_complete(rank, s)) {
-            self.step[rank as usize] += 1;
+        if self.is_complete(rank) {
+            self.at[rank as usize].step += 1;
             self.begin(rank);
         }
     }
 
     fn start(&mut self, stream: u32, flow: u32, rank: u32) {
-        let step = self.step[rank as usize];
+        let step = self.at[rank as usize].step;
         let rest = self.messages.streams[stream as usize].set.bytes[flow as usize];
         let since = self.queue.now();
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -259,19 +283,18 @@ impl<'a> State<'a> {
         self.slots[slot as usize] =
             Slot { stream, flow, rank, step, version, rate: 0.0, rest, since, live: true };
         let set = &self.messages.streams[stream as usize].set;
-        for at in set.first[flow as usize]..set.first[flow as usize + 1] {
-            let link = self.global[stream as usize][set.link[at as usize] as usize];
+        let row = set.first[flow as usize] as usize..set.first[flow as usize + 1] as usize;
+        for &link in &self.global[stream as usize][row] {
             self.on_link[link as usize].push(slot);
         }
         self.started.push(slot);
     }
 
-    fn links(&self, slot: &Slot) -> impl Iterator<Item = (u32, f64)> + 'a {
-        let set = &self.messages.streams[slot.stream as usize].set;
-        let stream = slot.stream as usize;
-        let map: Vec<u32> =
-            set.row(slot.flow as usize).map(|(l, _)| self.global[stream][l as usize]).collect();
-        map.into_iter().zip(set.row(slot.flow as usize).map(|r| r.1))
+    /// Links of a slot's flow.
+    fn links(&self, slot: u32) -> &[u32] {
+        let Slot { stream, flow, .. } = self.slots[slot as usize];
+        let first = &self.messages.streams[stream as usize].set.first[flow as usize..];
+        &self.global[stream as usize][first[0] as usize..first[1] as usize]
     }
 
     fn sent(&mut self, at: u32, version: u32) {
@@ -283,8 +306,8 @@ impl<'a> State<'a> {
         let stream = &self.messages.streams[slot.stream as usize];
         let set = &stream.set;
         let flow = slot.flow as usize;
-        for entry in set.first[flow]..set.first[flow + 1] {
-            let link = self.global[slot.stream as usize][set.link[entry as usize] as usize];
+        let row = set.first[flow] as usize..set.first[flow + 1] as usize;
+        for &link in &self.global[slot.stream as usize][row] {
             let on = &mut self.on_link[link as usize];
             if let Some(place) = on.iter().position(|s| *s == at) {
                 on.swap_remove(place);
@@ -296,7 +319,7 @@ impl<'a> State<'a> {
         self.free.push(at);
         let delay = set.latency_ps[flow] + stream.handling_ps;
         self.queue.push(delay, Event::There(stream.to[flow], slot.step));
-        self.sending[slot.rank as usize] -= 1;
+        self.at[slot.rank as usize].sending -= 1;
         self.advance(slot.rank);
     }
 
@@ -304,9 +327,13 @@ impl<'a> State<'a> {
         self.delivered += 1;
         let at = step as usize * self.messages.ranks as usize + rank as usize;
         self.arrived[at] += 1;
-        if step == self.step[rank as usize] {
+        if step == self.at[rank as usize].step {
             self.advance(rank);
         }
+    }
+
+    fn is_unsettled(&self) -> bool {
+        !self.started.is_empty() || !self.relieved.is_empty()
     }
 
     /// Gives rates to what has started and to what shares links with it or with what has ended.
@@ -314,19 +341,17 @@ impl<'a> State<'a> {
         let mut shared = std::mem::take(&mut self.relieved);
         let started = std::mem::take(&mut self.started);
         for &at in &started {
-            let slot = self.slots[at as usize];
-            let set = &self.messages.streams[slot.stream as usize].set;
-            let map = &self.global[slot.stream as usize];
-            let (mut rate, mut alone) = (f64::INFINITY, true);
-            for (link, weight) in set.row(slot.flow as usize) {
-                let link = map[link as usize];
-                alone &= self.on_link[link as usize].len() == 1;
-                rate = rate.min(self.capacity[link as usize] / weight);
+            let links = self.links(at);
+            if links.iter().any(|link| self.on_link[*link as usize].len() > 1) {
+                shared.extend(links);
+                continue;
             }
-            if alone {
-                self.set_rate(at, rate);
-            } else {
-                shared.extend(self.links(&slot).map(|l| l.0));
+            let slot = &mut self.slots[at as usize];
+            let alone = self.alone[slot.stream as usize][slot.flow as usize];
+            if slot.rate != alone.bytes_per_s {
+                slot.rate = alone.bytes_per_s;
+                slot.version += 1;
+                self.queue.push(alone.time_ps, Event::Sent(at, slot.version));
             }
         }
         self.started = started;
@@ -352,7 +377,7 @@ impl<'a> State<'a> {
             for &at in &self.on_link[link as usize] {
                 if known.insert(at) {
                     members.push(at);
-                    open.extend(self.links(&self.slots[at as usize]).map(|l| l.0));
+                    open.extend(self.links(at));
                 }
             }
         }
@@ -363,8 +388,10 @@ impl<'a> State<'a> {
             set.capacity[at as usize] = self.capacity[link as usize];
         }
         for &at in &members {
-            for (link, weight) in self.links(&self.slots[at as usize]) {
-                set.link.push(local[&link]);
+            let Slot { stream, flow, .. } = self.slots[at as usize];
+            let weights = self.messages.streams[stream as usize].set.row(flow as usize);
+            for (link, (_, weight)) in self.links(at).iter().zip(weights) {
+                set.link.push(local[link]);
                 set.weight.push(weight);
             }
             set.close(1.0, 0.0, 0);

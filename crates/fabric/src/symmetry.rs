@@ -4,6 +4,7 @@
 //! coordinate of each level) are proposed by the composition and then checked link by link, so a
 //! graph that is not symmetric is never folded as if it were.
 
+use crate::fold::fold;
 use crate::graph::{Graph, tier_index};
 use crate::route::{Router, Routing};
 use crate::share::FlowSet;
@@ -11,10 +12,13 @@ use crate::share::FlowSet;
 /// Most entries of the table from destinations to link classes.
 const MAX_TABLE: usize = 1 << 26;
 
+/// Most pairs of an endpoint of one instance and a destination that are laid out.
+const MAX_PAIRS: usize = 1 << 22;
+
 /// Most different shifts of one pattern that are looked for.
 const MAX_SHIFTS: usize = 64;
 
-/// A group of translations under which all endpoints are alike.
+/// A group of translations that leave the graph as it is: under all of them, all endpoints are alike.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Symmetry {
     /// Class of every link: its orbit.
@@ -25,6 +29,8 @@ pub struct Symmetry {
     pub bytes_per_s: Vec<f64>,
     /// One link of each class.
     pub example: Vec<u32>,
+    /// Translations.
+    pub translations: u32,
 }
 
 /// Destinations that a source reaches over the same mix of link classes.
@@ -58,6 +64,20 @@ fn moved(graph: &Graph, node: u32, by: u32) -> u32 {
     tier.first + index * tier.copies + copy
 }
 
+/// Every node moved by one along the coordinate of `level`.
+fn one_on(graph: &Graph, level: usize) -> Vec<u32> {
+    let mut to: Vec<u32> = (0..graph.nodes()).collect();
+    for tier in graph.tiers.iter().filter(|tier| tier.present[level]) {
+        let within = graph.fans.iter().zip(&tier.present).take(level).filter(|(_, p)| **p);
+        let step = tier.copies as usize * within.map(|(fan, _)| *fan as usize).product::<usize>();
+        let nodes = tier.first as usize..(tier.first + tier.count) as usize;
+        for round in to[nodes].chunks_exact_mut(step * graph.fans[level] as usize) {
+            round.rotate_left(step);
+        }
+    }
+    to
+}
+
 /// The image of a link under a translation `moved` of nodes, if it is an equal link.
 fn image(graph: &Graph, link: usize, moved: impl Fn(u32) -> u32) -> Option<usize> {
     let candidate = |l: usize| {
@@ -76,36 +96,56 @@ fn image(graph: &Graph, link: usize, moved: impl Fn(u32) -> u32) -> Option<usize
 impl Symmetry {
     /// The translations of `graph`, if every one of them is an automorphism.
     pub fn find(graph: &Graph) -> Option<Self> {
+        Self::along(graph, 0).map(|found| found.0)
+    }
+
+    /// The translations along `level` and those around it, if every one of them is an automorphism; and
+    /// for each node, whether they keep the order of the links that leave it.
+    fn along(graph: &Graph, level: usize) -> Option<(Self, Vec<bool>)> {
         if graph.dead[..graph.endpoints as usize].iter().any(|d| *d) {
             return None;
         }
         let mut orbit: Vec<u32> = (0..graph.links() as u32).collect();
-        let mut step = 1;
-        for &fan in &graph.fans {
-            if fan > 1 {
-                // Each node once: links are many more.
-                let to: Vec<u32> = (0..graph.nodes()).map(|n| moved(graph, n, step)).collect();
-                for link in 0..graph.links() {
-                    let other = image(graph, link, |node| to[node as usize])?;
+        let mut ordered = vec![true; graph.nodes() as usize];
+        for level in (level..graph.fans.len()).filter(|l| graph.fans[*l] > 1) {
+            // Each node once: links are many more.
+            let to = one_on(graph, level);
+            for node in 0..graph.nodes() {
+                let there = graph.out(to[node as usize]);
+                for (place, link) in graph.out(node).enumerate() {
+                    // Nearly always the one in the same place.
+                    let at = there.start + place;
+                    let like = at < there.end
+                        && graph.to[at] == to[graph.to[link] as usize]
+                        && graph.bytes_per_s[at] == graph.bytes_per_s[link]
+                        && graph.wire[at] == graph.wire[link];
+                    let other = if like {
+                        at
+                    } else {
+                        ordered[node as usize] = false;
+                        image(graph, link, |node| to[node as usize])?
+                    };
                     join(&mut orbit, link as u32, other as u32);
                 }
             }
-            step *= fan;
         }
-        let mut link_class = vec![u32::MAX; orbit.len()];
+        // A link points at one before it in its orbit, or is the first: what it points at has its class.
         let (mut members, mut bytes_per_s, mut example) = (Vec::new(), Vec::new(), Vec::new());
         for link in 0..orbit.len() {
-            let root = root(&mut orbit, link as u32) as usize;
-            if link_class[root] == u32::MAX {
-                link_class[root] = members.len() as u32;
+            let known = orbit[link] as usize;
+            if known == link {
+                orbit[link] = members.len() as u32;
                 members.push(0);
                 bytes_per_s.push(graph.bytes_per_s[link]);
                 example.push(link as u32);
+            } else {
+                orbit[link] = orbit[known];
             }
-            link_class[link] = link_class[root];
-            members[link_class[root] as usize] += 1;
+            members[orbit[link] as usize] += 1;
         }
-        Some(Self { link_class, members, bytes_per_s, example })
+        let translations = graph.fans[level..].iter().product();
+        let found = Self { link_class: orbit, members, bytes_per_s, example, translations };
+        Some((found, ordered))
     }
 
     /// All destinations of a source by what they use; `None` for a way of routing that does not
@@ -167,8 +207,7 @@ impl Symmetry {
         if !routing.is_equivariant() {
             return None;
         }
-        let capacity = (0..self.members.len()).map(|c| self.share(graph, c)).collect();
-        let mut set = FlowSet { capacity, link_id: self.example.clone(), ..FlowSet::new() };
+        let mut set = self.shared();
         let mut router = Router::new(graph, routing, None);
         for (ahead, bytes) in common_shifts(graph, transfers)? {
             let (route, latency) = router.route(0, ahead)?;
@@ -181,9 +220,15 @@ impl Symmetry {
         Some(set)
     }
 
-    /// One endpoint's share of all links of a class. Bytes/s.
-    fn share(&self, graph: &Graph, class: usize) -> f64 {
-        self.bytes_per_s[class] * f64::from(self.members[class]) / f64::from(graph.endpoints)
+    /// The share of all links of a class that one of the alike has. Bytes/s.
+    fn share(&self, class: usize) -> f64 {
+        self.bytes_per_s[class] * f64::from(self.members[class]) / f64::from(self.translations)
+    }
+
+    /// No flows yet, on the shares of all classes.
+    fn shared(&self) -> FlowSet {
+        let capacity = (0..self.members.len()).map(|c| self.share(c)).collect();
+        FlowSet { capacity, link_id: self.example.clone(), ..FlowSet::new() }
     }
 
     /// Adds to a row what its acknowledgements take on the way back.
@@ -206,8 +251,7 @@ impl Symmetry {
         acknowledgement: f64,
     ) -> Option<FlowSet> {
         let classes = self.pairs(graph, routing)?;
-        let capacity = (0..self.members.len()).map(|c| self.share(graph, c)).collect();
-        let mut set = FlowSet { capacity, link_id: self.example.clone(), ..FlowSet::new() };
+        let mut set = self.shared();
         for pair in &classes {
             let mut row = pair.footprint.clone();
             self.acknowledge(graph, &mut row, acknowledgement);
@@ -216,6 +260,55 @@ impl Symmetry {
         }
         Some(set)
     }
+}
+
+/// All-pairs traffic of `bytes` a pair whose ways depend on the destination's number
+/// ([`Routing::Modulo`]), as flows from the endpoints of one instance of a level on their share of links;
+/// `None` if no level's instances are alike so, or they are too large.
+///
+/// Proof. Translations along a level and those around it move an endpoint's number by multiples of the
+/// endpoints inside the level. Where these are a multiple of the number of equal next hops wherever there
+/// are several, and links there keep their order, a moved pair takes the moved way.
+pub(crate) fn pairs_by_number(graph: &Graph, bytes: f64, acknowledgement: f64) -> Option<FlowSet> {
+    let mut inside = 1;
+    (1..graph.fans.len()).find_map(|level| {
+        inside *= graph.fans[level - 1];
+        if inside as usize * graph.endpoints as usize > MAX_PAIRS {
+            return None;
+        }
+        let (symmetry, ordered) = Symmetry::along(graph, level)?;
+        // Links that are alike have alike ways back, which the acknowledgements take.
+        let class = |link: usize| symmetry.link_class[link] as usize;
+        let back = |link: usize| class(graph.reverse(link));
+        let alike = |link| back(link) == back(symmetry.example[class(link)] as usize);
+        if !(0..graph.links()).all(alike) {
+            return None;
+        }
+        let mut in_order = vec![true; symmetry.members.len()];
+        for link in 0..graph.links() {
+            in_order[class(link)] &= ordered[graph.from[link] as usize];
+        }
+        let mut router = Router::new(graph, Routing::Modulo, None);
+        let (mut route, mut row) = (Vec::new(), Vec::new());
+        let mut set = symmetry.shared();
+        for to in 0..graph.endpoints {
+            for from in (0..inside).filter(|from| *from != to) {
+                let latency = router.route_into(from, to, &mut route)?;
+                let kept = |(link, equal): (u32, u32)| {
+                    inside.is_multiple_of(equal) && in_order[class(link as usize)]
+                };
+                if !router.forks.iter().copied().all(kept) {
+                    return None;
+                }
+                row.clear();
+                row.extend(route.iter().map(|(l, w)| (symmetry.link_class[*l as usize], *w)));
+                symmetry.acknowledge(graph, &mut row, acknowledgement);
+                push_row(&mut set, &mut row);
+                set.close(1.0, bytes, latency);
+            }
+        }
+        Some(fold(&set).set)
+    })
 }
 
 /// Displacements and sizes such that every endpoint sends exactly one transfer of each.
@@ -313,10 +406,13 @@ pub(crate) fn ahead_of(graph: &Graph, from: u32, ahead: u32) -> u32 {
 pub(crate) fn displacement(graph: &Graph, from: u32, to: u32) -> u32 {
     let (mut a, mut b, mut out, mut step) = (from, to, 0, 1);
     for &fan in &graph.fans {
-        out += (b % fan + fan - a % fan) % fan * step;
-        a /= fan;
-        b /= fan;
-        step *= fan;
+        // Division is slow, and the outermost level needs none.
+        let beyond = |at: u32| if at < fan { 0 } else { at / fan };
+        let (next_a, next_b) = (beyond(a), beyond(b));
+        let (here, there) = (a - next_a * fan, b - next_b * fan);
+        let ahead = if there < here { there + fan - here } else { there - here };
+        out += ahead * step;
+        (a, b, step) = (next_a, next_b, step * fan);
     }
     debug_assert!(tier_index(&graph.fans, &graph.tiers[0], out) == out);
     out

@@ -231,6 +231,7 @@ fn stride(graph: &Builder, index: usize) -> u32 {
 fn full_mesh(graph: &mut Builder, index: usize, endpoints: u32, wire: Wire) {
     let (step, fan) = (stride(graph, index), graph.fans[index]);
     let base = graph.laid();
+    graph.reserve((fan - 1) as usize * endpoints as usize);
     for a in 0..endpoints {
         let mine = a / step % fan;
         // By distance, so that the order of links is the same seen from every member.
@@ -250,6 +251,7 @@ fn ring(graph: &mut Builder, index: usize, endpoints: u32, wire: Wire) {
         2 => &[1],
         _ => &[1, fan - 1],
     };
+    graph.reserve(hops.len() * endpoints as usize);
     for (round, &ahead) in hops.iter().enumerate() {
         let other = base + endpoints * ((hops.len() - 1 - round) as u32);
         for a in 0..endpoints {

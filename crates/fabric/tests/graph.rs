@@ -172,6 +172,33 @@ fn all_pairs_by_symmetry_are_all_pairs_one_by_one() {
 }
 
 #[test]
+fn all_pairs_by_the_destinations_number_are_all_pairs_one_by_one() {
+    // Four spines serve eight hosts a leaf; six do not go into eight, nor into the next level's sixteen.
+    for (text, folds) in [
+        ("clos:8x4@1GB/s,1us,spines=4", true),
+        ("clos:8x4@1GB/s,1us,spines=8,ack=0.05", true),
+        ("clos:4x6@1GB/s,1us,spines=2,over=2,ack=0.1", true),
+        ("clos:8x4@1GB/s,1us,spines=6", false),
+        ("mesh:4@1GB/s,1us+switch:3@1GB/s,1us,planes=2", true),
+        ("mesh:3@1GB/s,1us+switch:3@1GB/s,1us,planes=2", false),
+    ] {
+        let net = network(text);
+        let n = net.graph().endpoints();
+        let pairs = (0..n).flat_map(|a| (0..n).map(move |b| (a, b, 1e6)));
+        let one_by_one = transfer(&net.flows(Routing::Modulo, pairs).unwrap());
+        let Some(set) = net.all_pairs(Routing::Modulo, 1e6) else {
+            assert!(!folds, "{text}");
+            continue;
+        };
+        assert!(folds, "{text}");
+        let folded = transfer(&set);
+        let (a, b) = (one_by_one.finish_ps, folded.finish_ps);
+        assert!(a.abs_diff(b) <= a / 1_000_000 + 10, "{text}: {a} {b}");
+        assert_eq!(one_by_one.bound_ps, folded.bound_ps, "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_symmetric_is_not_folded_so() {
     let net = network("mesh:4@1GB/s,1us+dragonfly:5@1GB/s,1us");
     assert!(net.symmetry().is_none(), "only some members of a group have a global link");
