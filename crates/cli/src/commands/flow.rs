@@ -19,7 +19,7 @@ pub struct FlowArgs {
     #[arg(long = "fail", value_name = "WHAT")]
     pub fail: Vec<String>,
     /// A slow chip: rank:N=SHARE; may be repeated
-    #[arg(long = "slow", value_name = "RANK=SHARE")]
+    #[arg(long = "slow", value_name = "rank:N=SHARE")]
     pub slow: Vec<String>,
     /// Tokens of every routed expert, a CSV file with columns `expert` and `tokens`
     #[arg(long = "expert-load", value_name = "CSV")]
