@@ -356,5 +356,5 @@ Two assumptions decide the order:\n\
   96.6 and 98.5 on average against 95.6, 97.0 and 98.8 printed.\n\
 \n\
 Faster lanes, or relaying inside boards and racks, put all three in order too. If boards of the 2D-FM also had the use\n\
-of the lanes to switches beyond the rack, figures 17 and 19 would move little, but more such lanes would help short\n\
-sequences by 2 to 8 % in figure 20, where 1 % is printed.\n";
+of the lanes to switches beyond the rack, figure 17 would keep its order, but figure 19 would lose another 1 to 2\n\
+points, and more such lanes would help short sequences by 2 to 8 % in figure 20, where 1 % is printed.\n";
