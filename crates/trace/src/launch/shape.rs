@@ -22,7 +22,12 @@ pub(super) fn write(
     line.set("--max-position-embeddings", model.max_positions.max(sequence));
     if model.learned_positions > 0 {
         line.set("--position-embedding-type", "learned_absolute");
+    } else if model.rotary_scaled && line.framework == Framework::Megatron {
+        line.set("--position-embedding-type", "yarn");
     } else {
+        if model.rotary_scaled {
+            line.lost("YaRN's factor on rotary positions");
+        }
         line.set("--position-embedding-type", "rope");
     }
     line.set("--normalization", if model.norm.bias { "LayerNorm" } else { "RMSNorm" });

@@ -16,6 +16,7 @@ struct Shape {
     biases: bool,
     qkv_bias: bool,
     learned: bool,
+    yarn: bool,
     layer_norm: bool,
     qk_norm: bool,
     /// Limit on the halves of a gate.
@@ -78,12 +79,10 @@ fn shape(a: &mut Arguments<'_>, layers: u64, noops: &[u64]) -> Shape {
     let ffn = "--ffn-hidden-size";
     let width = if a.has(ffn) { a.count(ffn) } else { None };
     let (swiglu, geglu) = (a.flag("--swiglu"), a.flag("--quick-geglu"));
-    let learned = if a.has("--position-embedding-type") {
-        a.word("--position-embedding-type").is_some_and(|w| w == "learned_absolute")
-    } else {
-        !a.flag("--use-rotary-position-embeddings")
-    };
-    let _ = a.flag("--use-rotary-position-embeddings");
+    let position = "--position-embedding-type";
+    let position = if a.has(position) { a.word(position) } else { None };
+    let rotary = a.flag("--use-rotary-position-embeddings");
+    let learned = position.as_ref().map_or(!rotary, |w| w == "learned_absolute");
     let norm = if a.has("--normalization") { a.word("--normalization") } else { None };
     let new = "--mtp-num-layers";
     let mtp = if a.has(new) { new } else { "--num-nextn-predict-layers" };
@@ -99,6 +98,7 @@ fn shape(a: &mut Arguments<'_>, layers: u64, noops: &[u64]) -> Shape {
         biases: !a.flag("--disable-bias-linear"),
         qkv_bias: a.flag("--add-qkv-bias"),
         learned,
+        yarn: position.is_some_and(|w| w == "yarn"),
         layer_norm: norm.is_none_or(|w| w == "LayerNorm"),
         qk_norm: a.flag("--qk-layernorm"),
         limit: limit(a),
@@ -368,6 +368,9 @@ fn routed_family(
             .map_or_else(|| vec![false; moe.routed.len()], |windows| windows.inside.clone());
         let word = |w: &bool| if *w { "sliding_attention" } else { "full_attention" };
         put("model_type", json!("gpt_oss"));
+        if shape.yarn {
+            put("rope_scaling", json!({ "rope_type": "yarn" }));
+        }
         put("attention_bias", json!(shape.biases));
         put("num_local_experts", json!(moe.experts));
         put("intermediate_size", json!(moe.width));
