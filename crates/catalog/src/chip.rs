@@ -1,11 +1,12 @@
 //! `catalog/chips/*.toml` to [`Chip`].
 
-use crate::embedded::{Kind, text, unknown_id};
+use crate::embedded::{Kind, Values, text, unknown_id};
 use crate::figure::{NOT_NEGATIVE, POSITIVE, SHARE};
 use crate::toml_reader::{Reader, Table};
 use crate::types::{Chip, Dtype};
 use diagnostic::{Diagnostic, Diagnostics};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use units::{Figure, Unit};
 
 /// Families a chip can belong to; each has a calibration to borrow from.
@@ -28,10 +29,11 @@ pub(crate) const FAMILIES: [(&str, &str); 5] = [
 /// # Errors
 /// If there is none.
 pub fn chip(id: &str) -> Result<Chip, Diagnostics> {
-    match text(Kind::Chip, id) {
+    static ALL: LazyLock<Values<Chip>> = LazyLock::new(|| Values::new(Kind::Chip));
+    ALL.get(id, || match text(Kind::Chip, id) {
         Some(text) => parse_chip(&format!("catalog/chips/{id}.toml"), text),
         None => Err(unknown_id(Kind::Chip, id).into()),
-    }
+    })
 }
 
 /// Reads a chip file; the id is the file's name without folder and ending.

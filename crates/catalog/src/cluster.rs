@@ -1,12 +1,13 @@
 //! `catalog/clusters/*.toml` to [`Cluster`].
 
 use crate::chip::{chip, id_of, optional_figure};
-use crate::embedded::{Kind, text, unknown_id};
+use crate::embedded::{Kind, Values, text, unknown_id};
 use crate::figure::{NOT_NEGATIVE, POSITIVE};
 use crate::toml_reader::{Item, Reader, Table};
 use crate::types::{Cabling, Chip, Cluster, Concurrent, Level, Wiring};
 use diagnostic::{Diagnostic, Diagnostics};
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 use units::Unit;
 
 const WIRINGS: [(Wiring, &str); 3] =
@@ -40,10 +41,11 @@ impl Wiring {
 /// # Errors
 /// If there is none.
 pub fn cluster(id: &str) -> Result<Cluster, Diagnostics> {
-    match text(Kind::Cluster, id) {
+    static ALL: LazyLock<Values<Cluster>> = LazyLock::new(|| Values::new(Kind::Cluster));
+    ALL.get(id, || match text(Kind::Cluster, id) {
         Some(text) => parse_cluster(&format!("catalog/clusters/{id}.toml"), text),
         None => Err(unknown_id(Kind::Cluster, id).into()),
-    }
+    })
 }
 
 /// Reads a cluster file; its chip is one of the catalog.

@@ -1,7 +1,8 @@
 //! The files built into the program.
 
-use diagnostic::{Diagnostic, nearest};
+use diagnostic::{Diagnostic, Diagnostics, nearest};
 use include_dir::{Dir, File, include_dir};
+use std::sync::OnceLock;
 
 static CATALOG: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../catalog");
 static SCENARIOS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../scenarios");
@@ -70,6 +71,11 @@ impl Kind {
 
 /// Name and text of every file of `kind`, sorted by name; one that is not UTF-8 is left out.
 pub fn files(kind: Kind) -> Vec<(&'static str, &'static str)> {
+    static LISTS: [OnceLock<Vec<(&str, &str)>>; 11] = [const { OnceLock::new() }; 11];
+    LISTS[kind as usize].get_or_init(|| list(kind)).clone()
+}
+
+fn list(kind: Kind) -> Vec<(&'static str, &'static str)> {
     let mut files: Vec<_> = kind
         .folder()
         .into_iter()
@@ -134,6 +140,28 @@ pub fn text(kind: Kind, id: &str) -> Option<&'static str> {
 /// The text of `catalog/sources.toml`.
 pub(crate) fn sources_text() -> &'static str {
     CATALOG.get_file("sources.toml").and_then(File::contents_utf8).unwrap_or("")
+}
+
+/// Values of the built-in files of one kind by id, each read when it is first asked for: the texts are
+/// built in, so the values are constants.
+pub(crate) struct Values<T>(Vec<(&'static str, OnceLock<Result<T, Diagnostics>>)>);
+
+impl<T: Clone> Values<T> {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self(ids(kind).into_iter().map(|id| (id, OnceLock::new())).collect())
+    }
+
+    /// The value of `id`, read by `read` if it was not yet.
+    pub(crate) fn get(
+        &self,
+        id: &str,
+        read: impl FnOnce() -> Result<T, Diagnostics>,
+    ) -> Result<T, Diagnostics> {
+        match self.0.iter().find(|(known, _)| *known == id) {
+            Some((_, value)) => value.get_or_init(read).clone(),
+            None => read(),
+        }
+    }
 }
 
 /// The problem of an id that no file of `kind` has, with the nearest and the list.

@@ -38,27 +38,18 @@ impl Chip {
     }
 
     /// The same figures in the same order, to be changed in place.
-    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
-        let mut all: Vec<_> =
-            self.matrix.iter_mut().map(|(dtype, f)| (matrix_path(dtype.word()), f)).collect();
-        let [vector, memory, bandwidth, sustained, spread, cores, host, power, price, rental] =
-            CHIP_PATHS;
-        all.extend(
-            [
-                (vector, Some(&mut self.vector)),
-                (memory, Some(&mut self.memory)),
-                (bandwidth, Some(&mut self.memory_bandwidth)),
-                (sustained, Some(&mut self.sustained)),
-                (spread, Some(&mut self.spread)),
-                (cores, Some(&mut self.communication_cores)),
-                (host, self.host_link.as_mut()),
-                (power, self.power.as_mut()),
-                (price, self.price.as_mut()),
-                (rental, self.rental.as_mut()),
-            ]
-            .into_iter()
-            .filter_map(|(path, figure)| Some((path.to_owned(), figure?))),
-        );
+    pub fn figures_mut(&mut self) -> Vec<&mut Figure> {
+        let mut all: Vec<_> = self.matrix.values_mut().collect();
+        all.extend([
+            &mut self.vector,
+            &mut self.memory,
+            &mut self.memory_bandwidth,
+            &mut self.sustained,
+            &mut self.spread,
+            &mut self.communication_cores,
+        ]);
+        let some = [&mut self.host_link, &mut self.power, &mut self.price, &mut self.rental];
+        all.extend(some.into_iter().flatten());
         all
     }
 }
@@ -97,17 +88,13 @@ impl Cluster {
     }
 
     /// The same figures in the same order, to be changed in place.
-    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
+    pub fn figures_mut(&mut self) -> Vec<&mut Figure> {
         let mut all = self.chip.figures_mut();
         for level in &mut self.levels {
-            let Level { name, bandwidth, utilisation, latency, oversubscription, .. } = level;
-            all.push((format!("level.{name}.bandwidth"), bandwidth));
-            all.push((format!("level.{name}.utilisation"), utilisation));
-            all.push((format!("level.{name}.latency"), latency));
-            all.push((format!("level.{name}.oversubscription"), oversubscription));
+            let Level { bandwidth, utilisation, latency, oversubscription, .. } = level;
+            all.extend([bandwidth, utilisation, latency, oversubscription]);
         }
-        let overhead = self.overhead_power.iter_mut();
-        all.extend(overhead.map(|f| ("cluster.overhead_power".to_owned(), f)));
+        all.extend(&mut self.overhead_power);
         all
     }
 }
@@ -123,21 +110,6 @@ impl Recipe {
             all.push((format!("recipe.stage.{}.share", stage.sequence), &stage.share));
         }
         all.push(("recipe.precision".to_owned(), &self.precision_note));
-        all
-    }
-
-    /// The same figures in the same order, to be changed in place.
-    ///
-    /// Shares changed one by one no longer sum to 1: the caller scales them.
-    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
-        let mut all = vec![
-            ("recipe.tokens".to_owned(), &mut self.tokens),
-            ("recipe.batch_tokens".to_owned(), &mut self.batch_tokens),
-        ];
-        for stage in &mut self.stages {
-            all.push((format!("recipe.stage.{}.share", stage.sequence), &mut stage.share));
-        }
-        all.push(("recipe.precision".to_owned(), &mut self.precision_note));
         all
     }
 }
@@ -168,26 +140,28 @@ impl Stack {
     }
 
     /// The same figures in the same order, to be changed in place.
-    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
+    pub fn figures_mut(&mut self) -> Vec<&mut Figure> {
         let mut all = vec![
-            ("stack.launch".to_owned(), &mut self.launch),
-            ("stack.collective_launch".to_owned(), &mut self.collective_launch),
-            ("stack.traffic".to_owned(), &mut self.traffic),
-            ("stack.casts".to_owned(), &mut self.casts),
-            ("stack.gradient_bytes".to_owned(), &mut self.gradient_bytes),
-            ("stack.gather_bytes".to_owned(), &mut self.gather_bytes),
-            ("stack.gather_member".to_owned(), &mut self.gather_member),
-            ("stack.expert_padding".to_owned(), &mut self.expert_padding),
-            ("stack.reserved_cores".to_owned(), &mut self.reserved_cores),
-            ("stack.expert_extras".to_owned(), &mut self.expert_extras),
-            ("stack.scaled_rotary".to_owned(), &mut self.scaled_rotary),
-            ("stack.step".to_owned(), &mut self.step),
+            &mut self.launch,
+            &mut self.collective_launch,
+            &mut self.traffic,
+            &mut self.casts,
+            &mut self.gradient_bytes,
+            &mut self.gather_bytes,
+            &mut self.gather_member,
+            &mut self.expert_padding,
+            &mut self.reserved_cores,
+            &mut self.expert_extras,
+            &mut self.scaled_rotary,
+            &mut self.step,
         ];
-        all.extend(self.fp8.iter_mut().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
-        all.extend(self.fp8_weight.iter_mut().map(|(f, s)| (format!("stack.fp8_weight.{f}"), s)));
-        all.extend(self.attention.iter_mut().map(|(f, s)| (format!("stack.attention.{f}"), s)));
-        let each = self.element_operations.iter_mut();
-        all.extend(each.map(|(f, s)| (format!("stack.element_operations.{f}"), s)));
+        let by_family = [
+            &mut self.fp8,
+            &mut self.fp8_weight,
+            &mut self.attention,
+            &mut self.element_operations,
+        ];
+        all.extend(by_family.into_iter().flat_map(|figures| figures.values_mut()));
         all
     }
 }

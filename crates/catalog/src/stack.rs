@@ -1,11 +1,12 @@
 //! `catalog/stacks/*.toml` to [`Stack`].
 
 use crate::chip::{FAMILIES, id_of};
-use crate::embedded::{Kind, ids, text, unknown_id};
+use crate::embedded::{Kind, Values, ids, text, unknown_id};
 use crate::figure::{NOT_NEGATIVE, POSITIVE};
 use crate::toml_reader::{Reader, Table};
 use diagnostic::{Diagnostic, Diagnostics};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use units::{Figure, Unit};
 
 /// What a training framework adds to the kernels it runs: the host's work between them, and how its
@@ -72,10 +73,11 @@ pub struct Stack {
 /// # Errors
 /// If there is none.
 pub fn stack(id: &str) -> Result<Stack, Diagnostics> {
-    match text(Kind::Stack, id) {
+    static ALL: LazyLock<Values<Stack>> = LazyLock::new(|| Values::new(Kind::Stack));
+    ALL.get(id, || match text(Kind::Stack, id) {
         Some(text) => parse_stack(&format!("catalog/stacks/{id}.toml"), text),
         None => Err(unknown_id(Kind::Stack, id).into()),
-    }
+    })
 }
 
 /// The stack that runs on chips of `family` unless another is named.

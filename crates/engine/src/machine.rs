@@ -134,16 +134,13 @@ impl Machine {
         all
     }
 
-    /// The same, to be set to an end of its range.
-    pub fn figures_mut(&mut self) -> Vec<(String, &mut Figure)> {
+    /// The same in the same order, to be set to an end of its range.
+    pub fn figures_mut(&mut self) -> Vec<&mut Figure> {
         let mut all = self.cluster.figures_mut();
         all.extend(self.stack.figures_mut());
-        all.push(("calibration.kernel_time".into(), &mut self.kernel_time));
-        all.push(("calibration.memory_efficiency".into(), &mut self.calibration.memory.efficiency));
-        all.push((
-            "calibration.backward_attention".into(),
-            &mut self.calibration.backward.attention,
-        ));
+        all.push(&mut self.kernel_time);
+        all.push(&mut self.calibration.memory.efficiency);
+        all.push(&mut self.calibration.backward.attention);
         all
     }
 }

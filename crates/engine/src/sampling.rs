@@ -43,7 +43,7 @@ pub fn interval(program: &Program, machine: &Machine, samples: usize) -> Interva
             let mut figures = moved.figures_mut();
             for (index, figure, strata) in &uncertain {
                 let share = (f64::from(strata[sample]) + 0.5) / samples as f64;
-                figures[*index].1.value = drawn(figure, normal_quantile(share));
+                figures[*index].value = drawn(figure, normal_quantile(share));
             }
             estimate(program, &moved).step_s
         })

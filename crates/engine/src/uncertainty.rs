@@ -72,7 +72,7 @@ pub fn drivers(program: &Program, machine: &Machine) -> Vec<Driver> {
 }
 
 fn set(machine: &mut Machine, index: usize, value: f64) {
-    if let Some((_, figure)) = machine.figures_mut().into_iter().nth(index) {
+    if let Some(figure) = machine.figures_mut().into_iter().nth(index) {
         figure.value = value;
     }
 }

@@ -119,8 +119,9 @@ fn fitted(rows: &[&Prepared], figures: &[&str]) -> Result<(Vec<f64>, f64)> {
 fn mean_error(rows: &[&Prepared], figures: &[&str], values: &[f64]) -> f64 {
     let error = |row: &&Prepared| {
         let mut machine = row.machine.clone();
-        for (path, figure) in machine.figures_mut() {
-            if let Some(i) = figures.iter().position(|f| *f == path) {
+        let paths: Vec<String> = machine.figures().into_iter().map(|(path, _)| path).collect();
+        for (path, figure) in paths.iter().zip(machine.figures_mut()) {
+            if let Some(i) = figures.iter().position(|f| f == path) {
                 figure.value = values[i];
             }
         }

@@ -385,8 +385,10 @@ fn slow_down(problem: &mut Problem, limits: &Limits, run: &Run<'_>) -> Result<()
             }
         }
     }
-    for (path, figure) in problem.machine.figures_mut() {
-        if let Some((_, end)) = ends.iter().find(|(known, _)| *known == path) {
+    let machine = &mut problem.machine;
+    let paths: Vec<String> = machine.figures().into_iter().map(|(path, _)| path).collect();
+    for (path, figure) in paths.iter().zip(machine.figures_mut()) {
+        if let Some((_, end)) = ends.iter().find(|(known, _)| known == path) {
             figure.value = *end;
         }
     }
