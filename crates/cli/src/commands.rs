@@ -24,9 +24,11 @@ use crate::whole_file::{apart, write_file};
 use catalog::Kind;
 use diagnostic::{Diagnostic, Diagnostics, nearest};
 use engine::Rehearsal;
+use rayon::prelude::*;
 use report::Stamp;
 use scenario::{Loaded, Opened, ReadFile};
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Answer = Result<Done, Failure>;
 
@@ -278,10 +280,15 @@ pub fn validate(args: &Validate) -> Answer {
     };
     let mut rows = Vec::new();
     for (file, text) in &tables {
-        let tell = |place, of| progress::part(&format!("`{file}`: row"), place, of);
-        let replayed = ledger::replay_telling(file, text, by, &tell)
+        let table = ledger::Table::read(file, text)
             .map_err(|problems| Failure { problems, texts: vec![(file.clone(), text.clone())] })?;
-        rows.extend(replayed.rows);
+        let (what, begun) = (format!("`{file}`: row"), AtomicUsize::new(0));
+        let replayed = table.places().into_par_iter().map(|place| {
+            let number = begun.fetch_add(1, Ordering::Relaxed);
+            progress::part(&what, number, table.places().len());
+            table.replay(place, by)
+        });
+        rows.extend(replayed.collect::<Vec<ledger::Row>>());
     }
     let summary = ledger::summarize(&rows);
     let text = match args.format {

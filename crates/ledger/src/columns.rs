@@ -34,19 +34,15 @@ const REQUIRED: [&str; 24] = [
 /// Largest number any column may hold, beyond every machine and model: refused before it is used.
 const MOST: f64 = 1e9;
 
-/// A table's rows, by column name.
-pub(crate) struct Table {
-    pub(crate) rows: Vec<Fields>,
-}
-
-/// One row.
+/// One row, by column name.
+#[derive(Clone, Debug)]
 pub(crate) struct Fields(BTreeMap<String, String>);
 
-/// Reads a table.
+/// Reads a table's rows.
 ///
 /// # Errors
 /// Missing columns (all at once), and lines that are cut off.
-pub(crate) fn read(file: &str, text: &str) -> Result<Table, Diagnostics> {
+pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Fields>, Diagnostics> {
     let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let header: Vec<String> = match reader.headers() {
         Ok(header) => header.iter().map(str::to_owned).collect(),
@@ -77,7 +73,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Table, Diagnostics> {
             )),
         }
     }
-    problems.into_result(Table { rows })
+    problems.into_result(rows)
 }
 
 fn problem(file: &str, message: String) -> Diagnostic {

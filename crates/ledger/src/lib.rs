@@ -20,7 +20,5 @@ mod target;
 
 pub use groups::Group;
 pub use orders::Order;
-pub use replay::{
-    By, Ledger, Prepared, Row, Status, prepare, replay, replay_by, replay_telling, shipped,
-};
+pub use replay::{By, Ledger, Prepared, Row, Status, Table, prepare, replay, replay_by, shipped};
 pub use summary::{FamilySummary, Summary, summarize};

@@ -12,7 +12,6 @@ use crate::target::measured;
 use catalog::{Kind, Recipe};
 use diagnostic::Diagnostics;
 use engine::{Estimate, FlowOptions, Gap, Machine, estimate, flow, interval};
-
 use model::Architecture;
 use plan::{Layout, Plan, Shape, lower, memory, violations};
 use program::Program;
@@ -131,28 +130,40 @@ pub fn replay(file: &str, text: &str) -> Result<Ledger, Diagnostics> {
 /// # Errors
 /// As [`replay`].
 pub fn replay_by(file: &str, text: &str, by: By) -> Result<Ledger, Diagnostics> {
-    replay_telling(file, text, by, &|_, _| ())
-}
-
-/// The same, telling before each row its place and how many there are.
-///
-/// # Errors
-/// As [`replay`].
-pub fn replay_telling(
-    file: &str,
-    text: &str,
-    by: By,
-    tell: &dyn Fn(usize, usize),
-) -> Result<Ledger, Diagnostics> {
-    let table = read(file, text)?;
-    let family = family_of(file);
-    let told = |(place, fields): (usize, &Fields)| {
-        tell(place, table.rows.len());
-        row(family, fields, by)
-    };
-    let rows: Vec<Row> = table.rows.iter().enumerate().map(told).collect();
+    let table = Table::read(file, text)?;
+    let rows: Vec<Row> = table.places().map(|place| table.replay(place, by)).collect();
     let summary = summarize(&rows);
     Ok(Ledger { rows, summary })
+}
+
+/// A table whose rows are replayed one by one, in any order.
+#[derive(Clone, Debug)]
+pub struct Table {
+    family: String,
+    rows: Vec<Fields>,
+}
+
+impl Table {
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// A text that is no such table.
+    pub fn read(file: &str, text: &str) -> Result<Self, Diagnostics> {
+        Ok(Self { family: family_of(file).to_owned(), rows: read(file, text)? })
+    }
+
+    /// The place of every row, from 0.
+    pub fn places(&self) -> std::ops::Range<usize> {
+        0..self.rows.len()
+    }
+
+    /// Replays the row in `place`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn replay(&self, place: usize, by: By) -> Row {
+        row(&self.family, &self.rows[place], by)
+    }
 }
 
 fn row(family: &str, fields: &Fields, by: By) -> Row {
@@ -247,9 +258,9 @@ struct Ready {
 /// # Errors
 /// A text that is no such table.
 pub fn prepare(file: &str, text: &str) -> Result<Vec<Prepared>, Diagnostics> {
-    let table = read(file, text)?;
+    let rows = read(file, text)?;
     let family = family_of(file);
-    let prepared = table.rows.iter().filter_map(|fields| {
+    let prepared = rows.iter().filter_map(|fields| {
         let mut row = blank(family, fields);
         let Ready { program, machine, model, recipe, plan, sequence, batch } =
             ready(fields, &mut row).ok()?;
