@@ -21,13 +21,6 @@ pub struct Borrowed {
 /// # Errors
 /// An unknown id, or what is wrong with the file.
 pub fn calibration(id: &str) -> Result<Calibration, Diagnostics> {
-    match ALL.as_ref().ok().and_then(|all| all.iter().find(|known| known.id == id)) {
-        Some(known) => Ok(known.clone()),
-        None => read(id),
-    }
-}
-
-fn read(id: &str) -> Result<Calibration, Diagnostics> {
     let Some(text) = catalog::text(Kind::Calibration, id) else {
         let ids = catalog::ids(Kind::Calibration);
         let mut problem =
@@ -51,7 +44,7 @@ pub fn calibrations() -> Result<Vec<Calibration>, Diagnostics> {
 
 /// Parsed once: the texts are built in, so the value is a constant.
 static ALL: LazyLock<Result<Vec<Calibration>, Diagnostics>> =
-    LazyLock::new(|| catalog::ids(Kind::Calibration).into_iter().map(read).collect());
+    LazyLock::new(|| catalog::ids(Kind::Calibration).into_iter().map(calibration).collect());
 
 /// The chip's own calibration or that of its nearest relative.
 ///
