@@ -150,6 +150,18 @@ mod tests {
     use super::Machine;
 
     #[test]
+    fn figures_are_set_in_the_order_of_their_paths() {
+        let cluster = catalog::cluster("dgx-h100").unwrap();
+        let precision = catalog::recipe("llama-3.1-405b").unwrap().precision;
+        let mut machine = Machine::new(cluster, precision).unwrap();
+        for (place, figure) in machine.figures_mut().into_iter().enumerate() {
+            figure.value = place as f64;
+        }
+        let values = machine.figures().into_iter().map(|(_, figure)| figure.value);
+        assert!(values.eq((0..machine.figures().len()).map(|place| place as f64)));
+    }
+
+    #[test]
     fn more_chips_wait_for_a_slower_one() {
         let cluster = catalog::cluster("dgx-h100").unwrap();
         let precision = catalog::recipe("llama-3.1-405b").unwrap().precision;
