@@ -220,40 +220,44 @@ pub fn block_steps(
         Block::Layer { layer, .. } => model::layer_steps(model, layer, &shard, &wire),
         Block::Mtp { layer, .. } => model::mtp_steps(model, layer, &shard, &wire),
     };
-    steps.into_iter().flat_map(|step| implemented(plan, model, step, &shard)).collect()
+    let mut all = Vec::with_capacity(steps.len() + 8);
+    for step in steps {
+        implement(plan, model, step, &shard, &mut all);
+    }
+    all
 }
 
-/// A step as the plan carries it out: attention fused or not, adapters beside frozen weights.
-fn implemented(plan: &Plan, model: &Architecture, step: Step, shard: &Shard) -> Vec<Step> {
-    let Step::Compute(operator) = step else { return vec![step] };
+/// Adds a step as the plan carries it out: attention fused or not, adapters beside frozen weights.
+fn implement(plan: &Plan, model: &Architecture, step: Step, shard: &Shard, all: &mut Vec<Step>) {
+    let Step::Compute(operator) = step else { return all.push(step) };
     if plan.unfused_attention && operator.name == "core" {
         let parts = model::unfused_attention(model, shard, &operator);
-        return parts.into_iter().map(Step::Compute).collect();
+        return all.extend(parts.into_iter().map(Step::Compute));
     }
     if plan.deduplicated_dispatch && plan.expert > 1 {
         // Libraries that send a token once per node (DeepEP, HybridEP) are followed by one permutation
         // of what arrived, where a plain all-to-all needs one before it and a sort after it.
         match (operator.name, routing(plan, model)) {
-            (name, _) if model::EXPERT_SORTS.contains(&name) => return Vec::new(),
+            (name, _) if model::EXPERT_SORTS.contains(&name) => return,
             ("permute" | "unpermute", Some(r)) => {
                 let touched = model::expected_touched(plan.expert, r.experts, r.topk);
                 let moved = model::permuted_on_arrival(&operator, touched, r.topk);
-                return vec![Step::Compute(moved)];
+                return all.push(Step::Compute(moved));
             }
             _ => {}
         }
     }
     if plan.fused_loss && operator.name == "loss" {
-        return vec![Step::Compute(model::fused_loss(&operator))];
+        return all.push(Step::Compute(model::fused_loss(&operator)));
     }
     if plan.recompute.tags.contains(&Tag::SecondProducts) {
         let parts = model::products_apart(model, &operator);
-        return parts.into_iter().map(Step::Compute).collect();
+        return all.extend(parts.into_iter().map(Step::Compute));
     }
     let adapted = plan.adapters.filter(|_| !plan.adapters_on_qkv || operator.name == "qkv");
     let adapter = adapted.and_then(|rank| model::adapter(&operator, rank as f64));
-    let steps = std::iter::once(operator).chain(adapter);
-    steps.map(Step::Compute).collect()
+    all.push(Step::Compute(operator));
+    all.extend(adapter.map(Step::Compute));
 }
 
 /// What sharding makes a rank gather for `block` (weights, ZeRO-3) and scatter after it (gradients of

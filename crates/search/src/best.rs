@@ -417,7 +417,7 @@ fn settle_cut(
     let longest = longest(evaluator, cut);
     let mut open = [true; 2];
     for whole in [false, true] {
-        let least = evaluator.least_memory(plain, whole);
+        let least = evaluator.least_memory(plain, whole, NEAR * room);
         open[usize::from(whole)] = least * (1.0 - ROUNDING) <= NEAR * room;
     }
     // No mode is faster.

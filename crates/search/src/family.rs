@@ -62,6 +62,14 @@ impl PriceBook {
     }
 }
 
+/// Schedules under which a block's memory differs: `GPipe` keeps the head's logits of every micro-batch.
+pub(crate) fn weighed_under(block: &Block) -> &'static [Schedule] {
+    match block {
+        Block::Head => &[Schedule::OneFOneB, Schedule::GPipe],
+        _ => &[Schedule::OneFOneB],
+    }
+}
+
 /// Whether an operator's time depends on how experts are spread.
 fn of_experts(operator: &Operator) -> bool {
     matches!(operator.class, Class::Experts | Class::Routing)
@@ -187,16 +195,17 @@ impl Family {
             return;
         }
         let plan = Space::grid(problem, node, node.pipelines[0]);
-        let of = |schedule| {
+        let of = |schedule, block: &Block| {
             let plan = Plan { schedule, ..plan.clone() };
-            let (model, recipe) = (&problem.model, &problem.recipe);
-            let weigh = |(block, _): &(Block, u64)| {
-                BlockMemory::of(&plan, model, recipe, problem.sequence, block)
-            };
-            kinds.iter().map(weigh).collect::<Vec<_>>()
+            BlockMemory::of(&plan, &problem.model, &problem.recipe, problem.sequence, block)
         };
-        self.memory = of(Schedule::OneFOneB);
-        self.memory_gpipe = of(Schedule::GPipe);
+        let plain = kinds.iter().map(|(block, _)| of(Schedule::OneFOneB, block));
+        self.memory = plain.collect();
+        let other = kinds.iter().zip(&self.memory).map(|((block, _), plain)| {
+            let differs = weighed_under(block).contains(&Schedule::GPipe);
+            if differs { of(Schedule::GPipe, block) } else { plain.clone() }
+        });
+        self.memory_gpipe = other.collect();
     }
 
     /// All passes of one micro-batch through the whole model, nothing recomputed.

@@ -4,12 +4,11 @@
 //! tokens, the same micro-batches and the same shards of everything: only the context exchange differs.
 
 use crate::evaluator::Evaluator;
-use crate::family::PriceBook;
+use crate::family::{PriceBook, weighed_under};
 use crate::{Found, Leader, Node, Problem, Space, Stem, leader};
 use engine::Placed;
 use model::{Axis, Exchange, Step};
 use plan::{Block, BlockMemory, Plan, block_steps};
-use program::Schedule;
 
 /// Relative difference below which two figures are the same.
 const SAME: f64 = 1e-9;
@@ -139,7 +138,7 @@ fn no_less(
         let repeated = steps.iter().take(whole).filter(|step| other(step)).count();
         (steps.into_iter().filter(other).collect::<Vec<Step>>(), repeated)
     };
-    let weigh = |plan: &Plan, schedule| {
+    let weigh = |plan: &Plan, schedule: program::Schedule| {
         BlockMemory::of(&Plan { schedule, ..plan.clone() }, model, recipe, sequence, block)
     };
     let wire = plan::wire(&recipe.precision);
@@ -158,7 +157,7 @@ fn no_less(
     (first.len(), repeated) == (second.len(), repeats)
         && first.iter().zip(&second).all(|(a, b)| slower(a, b))
         && boundary(own) >= boundary(twin)
-        && [Schedule::OneFOneB, Schedule::GPipe]
+        && weighed_under(block)
             .iter()
             .all(|&schedule| weigh(own, schedule).is_no_smaller(&weigh(twin, schedule)))
 }

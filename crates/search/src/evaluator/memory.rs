@@ -1,7 +1,7 @@
 //! What the ranks of a plan hold, exactly and from below.
 
 use super::Evaluator;
-use crate::bound::weights_bound_bytes;
+use crate::bound::{ROUNDING, weights_bound_bytes};
 use crate::contents::ties_apart;
 
 impl Evaluator<'_> {
@@ -39,13 +39,14 @@ impl Evaluator<'_> {
         Some(most)
     }
 
-    /// Least that the fullest rank can hold when tensors, or (`whole`) blocks, are recomputed. Bytes.
+    /// Least that the fullest rank can hold when tensors, or (`whole`) blocks, are recomputed; of some
+    /// rank that exceeds `room`, if one does. Bytes.
     ///
     /// Proof. A rank with k activations of each of its chunks alive holds k·Σkept + max working over
     /// its blocks. Recomputed tensors of the block that runs backward are back, so its kept and
     /// working bytes together are at least all it saves and its gradients, A; with any block b
     /// that is at least k·Σleast kept + (A_b - least kept_b), since k ≥ 1.
-    pub(crate) fn least_memory(&mut self, ranks: &[u32], whole: bool) -> f64 {
+    pub(crate) fn least_memory(&mut self, ranks: &[u32], whole: bool, room: f64) -> f64 {
         let nothing = self.nothing();
         let mut most = 0.0_f64;
         for (r, &content) in ranks.iter().enumerate() {
@@ -61,6 +62,9 @@ impl Evaluator<'_> {
             }
             let alive = self.plan.in_flight(self.micro_batches, r as u64);
             most = most.max(holds.peak(&self.plan, &self.problem.recipe, alive).total());
+            if most * (1.0 - ROUNDING) > room {
+                break;
+            }
         }
         most
     }
