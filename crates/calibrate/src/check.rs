@@ -107,10 +107,20 @@ fn bounds(
                 (column("batch_size")?, column("seq_len")?, column("num_heads")?);
             let (width, window) = (column("head_dim")?, column("window_size")?);
             let flops = |i: usize, _: f64| {
-                let reach = if window[i] > 0.0 { window[i].min(seq[i]) } else { seq[i] };
-                // Half of the last square of keys may be skipped, so a bound counts no diagonal.
-                let context = (reach - reach * reach / (2.0 * seq[i])).max(0.0);
-                4.0 * batch[i] * seq[i] * heads[i] * width[i] * context
+                4.0 * batch[i] * seq[i] * heads[i] * width[i] * visible(seq[i], window[i])
+            };
+            each(table, machine, found, "dtype", &flops, &|_, _| 0.0)
+        }
+        Kind::Training => {
+            let column = |name| table.number(name);
+            let (batch, seq, heads) =
+                (column("batch_size")?, column("seq_len")?, column("num_heads")?);
+            let (d_qk, d_v) = (column("head_dim_qk")?, column("head_dim_v")?);
+            let (window, pass) = (column("window_size")?, table.word("pass")?);
+            let flops = |i: usize, _: f64| {
+                let products = if pass[i] == "backward" { 2.5 } else { 1.0 };
+                let context = visible(seq[i], window[i]);
+                2.0 * products * batch[i] * seq[i] * heads[i] * (d_qk[i] + d_v[i]) * context
             };
             each(table, machine, found, "dtype", &flops, &|_, _| 0.0)
         }
@@ -148,6 +158,13 @@ fn bounds(
         }
         _ => Ok(()),
     }
+}
+
+/// Mean keys of a causal query. Half of the last square of keys may be skipped, so a bound counts no
+/// diagonal.
+fn visible(seq: f64, window: f64) -> f64 {
+    let reach = if window > 0.0 { window.min(seq) } else { seq };
+    (reach - reach * reach / (2.0 * seq)).max(0.0)
 }
 
 type PerRow<'a> = &'a dyn Fn(usize, f64) -> f64;

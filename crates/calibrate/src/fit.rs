@@ -36,6 +36,8 @@ pub struct Problem<'a> {
     pub ideal: &'a dyn Fn([f64; 3]) -> f64,
     /// Highest efficiency believed at a node where nothing is measured.
     pub limit: &'a dyn Fn([f64; 3]) -> f64,
+    /// Axes along which a larger kernel is known to take longer: the first so many.
+    pub rising: usize,
     /// Weight of second differences.
     pub smooth: f64,
     /// Values at the nodes from which only smooth deviations are learnt.
@@ -183,7 +185,7 @@ fn surface(
     for (node, y) in logs.iter_mut().enumerate() {
         *y = y.min(libm::log((problem.limit)(place(axes, node))));
     }
-    never_faster_when_larger(axes, &mut logs, problem.ideal);
+    never_faster_when_larger(axes, problem.rising, &mut logs, problem.ideal);
     let values: Vec<f64> = logs.iter().map(|y| rounded(libm::exp(*y).min(0.999))).collect();
     let surface = Surface::new(axes.clone(), &values)?;
     Ok(Solution { values, surface, factors: factors.to_vec(), start_s })
@@ -299,14 +301,19 @@ pub fn place(axes: &Axes, node: usize) -> [f64; 3] {
     [0, 1, 2].map(|axis| axes[axis][node / stride[axis] % axes[axis].len()])
 }
 
-/// Lowers efficiencies until no node takes less time than a smaller neighbour.
-fn never_faster_when_larger(axes: &Axes, logs: &mut [f64], ideal: &dyn Fn([f64; 3]) -> f64) {
+/// Lowers efficiencies until no node takes less time than a smaller neighbour along the first axes.
+fn never_faster_when_larger(
+    axes: &Axes,
+    rising: usize,
+    logs: &mut [f64],
+    ideal: &dyn Fn([f64; 3]) -> f64,
+) {
     let shape = [axes[0].len(), axes[1].len(), axes[2].len()];
     let stride = [shape[1] * shape[2], shape[2], 1];
     let ideals: Vec<f64> = (0..logs.len()).map(|n| libm::log(ideal(place(axes, n)))).collect();
     // Nodes are visited smaller neighbours first, so one sweep settles all axes.
     for node in 0..logs.len() {
-        for axis in 0..3 {
+        for axis in 0..rising {
             if !(node / stride[axis]).is_multiple_of(shape[axis]) {
                 let smaller = node - stride[axis];
                 let limit = logs[smaller] + ideals[node] - ideals[smaller] - 5e-3;

@@ -1,5 +1,7 @@
 //! Tables to fits: which points each operator has, what is fitted to them, and how well.
 
+mod training;
+
 use crate::check::check;
 use crate::collectives::{self, Measured};
 use crate::fit::{Axes, Fitted, Point, Problem, fit, place};
@@ -22,7 +24,7 @@ const TILE: [f64; 2] = [256.0, 128.0];
 /// Points from which a surface is fitted without leaning on a known one.
 const ENOUGH: usize = 400;
 /// Fewest points of a surface that leans on a known one.
-const FEWEST: usize = 12;
+const FEWEST: usize = 10;
 /// Median error beyond which measurements are called noise.
 pub const NOISE: f64 = 0.35;
 
@@ -238,7 +240,12 @@ impl<'a> Run<'a> {
             }
             (all, latent) => all.or(latent),
         };
-        self.out.surfaces.extend(surface);
+        let trained = surface.as_ref().map(|s| self.training(dtype, s)).transpose()?;
+        match trained.filter(|fits| !fits.is_empty()) {
+            // Training runs the kernels of training.
+            Some(fits) => self.out.surfaces.extend(fits),
+            None => self.out.surfaces.extend(surface),
+        }
         Ok(())
     }
 
@@ -289,8 +296,9 @@ impl<'a> Run<'a> {
             let Passes { forward, data, weight } = experts;
             let surface = self.passes(Operation::GroupedGemm, [forward, data].concat())?;
             self.out.backward[2] = surface.as_ref().and_then(|s| ratio(&weight, s));
-            let surface = self.passes(Operation::Attention, attention.forward.clone())?;
-            self.out.backward[3] = surface.as_ref().and_then(|s| ratio(&attention.data, s));
+            let forward = self.passes(Operation::Attention, attention.forward.clone())?;
+            let own = self.passes(Operation::AttentionBackward, attention.data.clone())?;
+            self.out.backward[3] = own.or(forward).and_then(|s| ratio(&attention.data, &s));
         }
         Ok(())
     }
@@ -328,9 +336,25 @@ impl<'a> Run<'a> {
         axes: &Axes,
         points: &[Point],
     ) -> Result<Option<SurfaceFit>, Diagnostics> {
-        let Some(peak) = self.machine.peak(dtype) else { return Ok(None) };
         let base = self.subject.base.filter(|_| points.len() < ENOUGH);
-        let needed = if base.is_some() { FEWEST } else { ENOUGH / 4 };
+        let prior = base.and_then(|b| b.surface(operation, dtype)).map(|entry| {
+            let size = axes.iter().map(Vec::len).product::<usize>();
+            (0..size).map(|n| entry.surface.at(place(axes, n))).collect::<Vec<f64>>()
+        });
+        self.leaning(operation, dtype, (waves, axes, points), prior)
+    }
+
+    /// Fits one surface as a smooth deviation from the `prior` one, if there is any.
+    fn leaning(
+        &mut self,
+        operation: Operation,
+        dtype: Dtype,
+        (waves, axes, points): (Option<Waves>, &Axes, &[Point]),
+        prior: Option<Vec<f64>>,
+    ) -> Result<Option<SurfaceFit>, Diagnostics> {
+        let Some(peak) = self.machine.peak(dtype) else { return Ok(None) };
+        let leans = prior.is_some() || (self.subject.base.is_some() && points.len() < ENOUGH);
+        let needed = if leans { FEWEST } else { ENOUGH / 4 };
         let mut blocks: Vec<u64> = points.iter().map(|p| p.block).collect();
         blocks.sort_unstable();
         blocks.dedup();
@@ -358,13 +382,13 @@ impl<'a> Run<'a> {
         let best =
             if operation == Operation::GroupedGemm { self.best_product(dtype) } else { 0.999 };
         let limit = |x: [f64; 3]| (ideal(x) * best * peak / node(x).matrix_flops()).min(0.999);
-        let prior = base.and_then(|b| b.surface(operation, dtype)).map(|entry| {
-            let size = axes.iter().map(Vec::len).product::<usize>();
-            (0..size).map(|n| entry.surface.at(place(axes, n))).collect::<Vec<f64>>()
-        });
         let smooth = if prior.is_some() { 0.3 } else { 0.02 };
-        let problem =
-            Problem { axes, points, ideal: &ideal, limit: &limit, smooth, prior: prior.as_deref() };
+        // Wide heads' kernels of training are others than narrow ones', latent attention's above all.
+        let apart = points.iter().any(|p| sequences::TRAINING.contains(&p.operator));
+        let rising = if apart { 2 } else { 3 };
+        let (ideal, limit): (&dyn Fn(_) -> _, &dyn Fn(_) -> _) = (&ideal, &limit);
+        let prior = prior.as_deref();
+        let problem = Problem { axes, points, ideal, limit, rising, smooth, prior };
         let fitted = fit(&problem).map_err(|reason| {
             Diagnostic::error("calibrate::few", format!("{name}: {reason}"))
                 .hint("measure more shapes, spread over the sizes of training")
@@ -519,7 +543,7 @@ fn fit_module(module: &Module) -> (Vec<f64>, Vec<f64>) {
     (solve(&|_| true), errors)
 }
 
-/// Median of predicted over measured time by the forward surface, with 10th and 90th percentile.
+/// Median of predicted over measured time by the surface, with 10th and 90th percentile.
 fn ratio(points: &[Point], surface: &Surface) -> Option<Ratio> {
     let predicted = |p: &Point| {
         p.parts.iter().map(|(s, x)| s / libm::exp(surface.log_at(*x)).min(1.0)).sum::<f64>()

@@ -10,6 +10,8 @@ pub enum Kind {
     Gemm,
     /// Causal attention, forward.
     Attention,
+    /// Causal attention as trained, forward and backward.
+    Training,
     /// Latent attention's core, forward.
     Mla,
     /// Routed experts of one rank.
@@ -31,7 +33,7 @@ pub enum Kind {
 }
 
 /// Kinds with their word and columns, those with the most telling columns first.
-const KINDS: [(Kind, &str, &[&str]); 11] = [
+const KINDS: [(Kind, &str, &[&str]); 12] = [
     (
         Kind::Compressed,
         "v4_csa, v4_hca",
@@ -77,6 +79,22 @@ const KINDS: [(Kind, &str, &[&str]); 11] = [
             "moe_tp_size",
             "moe_ep_size",
             "distribution",
+            "latency_ms",
+        ],
+    ),
+    (
+        Kind::Training,
+        "training attention",
+        &[
+            "dtype",
+            "pass",
+            "batch_size",
+            "seq_len",
+            "num_heads",
+            "num_kv_heads",
+            "head_dim_qk",
+            "head_dim_v",
+            "window_size",
             "latency_ms",
         ],
     ),
@@ -184,6 +202,9 @@ impl Kind {
         match self {
             Self::Gemm => &["m", "n", "k"],
             Self::Attention => &["batch_size", "seq_len", "num_heads", "num_kv_heads", "head_dim"],
+            Self::Training => {
+                &["batch_size", "seq_len", "num_heads", "num_kv_heads", "head_dim_qk", "head_dim_v"]
+            }
             Self::Mla => &["num_heads", "batch_size", "seq_len"],
             Self::Moe => &[
                 "num_tokens",

@@ -33,4 +33,4 @@ pub use kind::Kind;
 pub use machine::Machine;
 pub use table::Table;
 pub use user::{document, measured_ratio};
-pub use write::{Document, Written, collective, expert_start, quoted, trimmed};
+pub use write::{Document, Known, Written, collective, expert_start, quoted, trimmed};

@@ -58,6 +58,7 @@ pub fn document(
         head,
         tables,
         source: source.to_owned(),
+        known: Vec::new(),
     }
 }
 
@@ -85,7 +86,7 @@ fn backward(base: &Calibration, fits: &Calibrated, source: &str) -> Vec<(String,
 
 /// A share of the forward rate as written.
 pub fn measured_ratio((value, low, high, kernels): Ratio, source: &str) -> Written {
-    Written::new(value, "", "measured", source).range(low, high).note(format!(
-        "median of {kernels} kernels against the forward surface; 10th to 90th percentile"
-    ))
+    Written::new(value, "", "measured", source)
+        .range(low, high)
+        .note(format!("median of {kernels} kernels against the surface; 10th to 90th percentile"))
 }

@@ -2,6 +2,7 @@
 
 use crate::collectives::Measured;
 use crate::fitting::{Calibrated, ErrorRow, SurfaceFit, word};
+use kernel::Operation;
 use std::fmt::Write as _;
 
 /// A figure as written.
@@ -67,6 +68,21 @@ pub struct Document {
     pub tables: Vec<(&'static str, Vec<(String, String)>)>,
     /// Source of surfaces and curves.
     pub source: String,
+    /// Surfaces known otherwise.
+    pub known: Vec<Known>,
+}
+
+/// How a surface is known.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Of which operation, in all formats.
+    pub operation: Operation,
+    /// Word of the origin.
+    pub origin: &'static str,
+    /// Source.
+    pub source: String,
+    /// What a reader must know of it.
+    pub note: Option<String>,
 }
 
 impl Document {
@@ -86,7 +102,8 @@ impl Document {
             }
         }
         for fit in &fits.surfaces {
-            surface(&mut out, fit, &self.source);
+            let known = self.known.iter().find(|k| k.operation == fit.operation);
+            surface(&mut out, fit, &self.source, known);
         }
         for curve in &fits.curves {
             collective(&mut out, curve, &self.source);
@@ -98,7 +115,7 @@ impl Document {
     }
 }
 
-fn surface(out: &mut String, fit: &SurfaceFit, source: &str) {
+fn surface(out: &mut String, fit: &SurfaceFit, source: &str, known: Option<&Known>) {
     let axis = |nodes: &Vec<f64>| {
         let nodes: Vec<String> = nodes.iter().map(|n| trimmed(*n, 1)).collect();
         format!("[{}]", nodes.join(", "))
@@ -106,11 +123,15 @@ fn surface(out: &mut String, fit: &SurfaceFit, source: &str) {
     let axes: Vec<String> = fit.fitted.axes.iter().map(axis).collect();
     let _ = write!(
         out,
-        "\n[[surface]]\noperator = \"{}\"\ndtype = \"{}\"\norigin = \"measured\"\nsource = {}\n",
+        "\n[[surface]]\noperator = \"{}\"\ndtype = \"{}\"\norigin = \"{}\"\nsource = {}\n",
         word(fit.operation),
         fit.dtype.word(),
-        quoted(source)
+        known.map_or("measured", |k| k.origin),
+        quoted(known.map_or(source, |k| &k.source))
     );
+    if let Some(note) = known.and_then(|k| k.note.as_ref()) {
+        let _ = writeln!(out, "note = {}", quoted(note));
+    }
     if let Some(waves) = fit.waves {
         let [a, b] = waves.tile;
         let _ = writeln!(out, "waves = {{ cores = {:.1}, tile = [{a:.1}, {b:.1}] }}", waves.cores);

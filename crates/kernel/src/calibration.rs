@@ -15,6 +15,9 @@ pub enum Operation {
     GroupedGemm,
     /// Fused attention; axes mean keys per query, rows × heads, mean of `d_qk` and `d_v`.
     Attention,
+    /// The whole backward pass of attention on 2.5 times its FLOPs; axes as attention. Read from the
+    /// attention surface where no kernel of as wide operands was measured.
+    AttentionBackward,
     /// Index scores; axes as attention. Read from the attention surface where it has none.
     Scores,
     /// Memory-bound work; no surface, one figure.
@@ -23,10 +26,11 @@ pub enum Operation {
 
 impl Operation {
     /// Those that have surfaces, with their word.
-    pub const WORDS: [(Self, &'static str); 4] = [
+    pub const WORDS: [(Self, &'static str); 5] = [
         (Self::Gemm, "gemm"),
         (Self::GroupedGemm, "grouped-gemm"),
         (Self::Attention, "attention"),
+        (Self::AttentionBackward, "attention-backward"),
         (Self::Scores, "scores"),
     ];
 }
@@ -102,7 +106,8 @@ pub struct Backward {
     pub weight_gradient: Figure,
     /// Weight gradient of a grouped product.
     pub grouped_weight_gradient: Figure,
-    /// Whole backward of attention, on 2.5 times the FLOPs.
+    /// Whole backward of attention, on 2.5 times the FLOPs: share of its own surface's efficiency, or of
+    /// the forward one's where it has none.
     pub attention: Figure,
 }
 
@@ -179,7 +184,7 @@ pub struct Calibration {
     pub range: Figure,
     /// Errors of the fits.
     pub fits: Vec<FitError>,
-    pub(crate) index: [[Option<usize>; 7]; 4],
+    pub(crate) index: [[Option<usize>; 7]; 5],
 }
 
 impl Calibration {
@@ -206,6 +211,7 @@ fn operation_index(operation: Operation) -> Option<usize> {
         Operation::GroupedGemm => Some(1),
         Operation::Attention => Some(2),
         Operation::Scores => Some(3),
+        Operation::AttentionBackward => Some(4),
         Operation::Memory => None,
     }
 }
@@ -236,17 +242,21 @@ fn stand_ins(dtype: Dtype) -> &'static [Dtype] {
 }
 
 /// Table from operation and format to the surface that serves.
-pub(crate) fn index(surfaces: &[SurfaceEntry]) -> [[Option<usize>; 7]; 4] {
+pub(crate) fn index(surfaces: &[SurfaceEntry]) -> [[Option<usize>; 7]; 5] {
     let find = |operation, dtype: Dtype| {
-        stand_ins(dtype)
-            .iter()
-            .find_map(|d| surfaces.iter().position(|s| s.operation == operation && s.dtype == *d))
+        // Backward kernels of narrow operands are others: some skip nothing that the mask hides.
+        let alike =
+            |d: &Dtype| operation != Operation::AttentionBackward || d.bytes() == dtype.bytes();
+        let served =
+            |d: &Dtype| surfaces.iter().position(|s| s.operation == operation && s.dtype == *d);
+        stand_ins(dtype).iter().filter(|d| alike(d)).find_map(served)
     };
-    let mut table = [[None; 7]; 4];
+    let mut table = [[None; 7]; 5];
     for (operation, _) in Operation::WORDS {
         for (dtype, _) in Dtype::WORDS {
             let found = find(operation, dtype).or_else(|| {
-                (operation == Operation::Scores).then(|| find(Operation::Attention, dtype))?
+                let leans = matches!(operation, Operation::Scores | Operation::AttentionBackward);
+                leans.then(|| find(Operation::Attention, dtype))?
             });
             if let Some(row) = operation_index(operation) {
                 table[row][dtype_index(dtype)] = found;

@@ -108,7 +108,12 @@ pub fn data_load(work: &Work, dtype: Dtype) -> Load {
         // reads q, k, v, the output and its gradient and writes three gradients.
         Work::Attention { .. } => {
             let forward = load(work, dtype);
-            Load { matrix_flops: 2.5 * forward.matrix_flops, bytes: 2.5 * forward.bytes, ..forward }
+            Load {
+                operation: Operation::AttentionBackward,
+                matrix_flops: 2.5 * forward.matrix_flops,
+                bytes: 2.5 * forward.bytes,
+                ..forward
+            }
         }
         Work::Scores { .. } => {
             let forward = load(work, dtype);

@@ -23,7 +23,10 @@ pub struct Spec {
     pub link: f64,
     /// Streaming multiprocessors.
     pub cores: f64,
-    /// Share of the forward rate that the backward pass of attention reaches: value, low, high.
+    /// Chip of the training attention's table, and its peaks over this chip's.
+    pub training: Option<(&'static str, f64)>,
+    /// Share of its surface, or of the forward rate, that the backward pass of attention reaches:
+    /// value, low, high.
     pub attention_backward: (f64, f64, f64),
     /// Origin and derivation of that share.
     pub attention_note: (&'static str, &'static str, &'static str),
@@ -35,10 +38,10 @@ const FA2: (&str, &str, &str) = (
     "causal FlashAttention-2 on H100, head 128: 319 TFLOP/s forward (as in the FlashAttention-3 \
      figures) and 257 to 326 forward and backward give 0.74 to 1.0 of the forward rate",
 );
-const SIMUMAX: (&str, &str, &str) = (
-    "derived",
-    "SIMUMAX",
-    "median of backward over forward rates measured on another B200 machine",
+const CUDNN: (&str, &str, &str) = (
+    "measured",
+    "CUDNN",
+    "by its own surface; low: deterministic kernels, high: FlashAttention on the same chip",
 );
 
 /// Every chip with measured tables. Peaks are dense and as in the catalog's chips.
@@ -53,6 +56,7 @@ pub const CHIPS: [Spec; 4] = [
         memory: 2.0e12,
         link: 300e9,
         cores: 108.0,
+        training: None,
         attention_backward: (0.87, 0.74, 1.0),
         attention_note: FA2,
     },
@@ -66,8 +70,9 @@ pub const CHIPS: [Spec; 4] = [
         memory: 3.35e12,
         link: 450e9,
         cores: 132.0,
-        attention_backward: (0.87, 0.74, 1.0),
-        attention_note: FA2,
+        training: Some(("H200", 1.0)),
+        attention_backward: (1.0, 0.8, 1.15),
+        attention_note: CUDNN,
     },
     Spec {
         folder: "b200-sxm",
@@ -79,8 +84,9 @@ pub const CHIPS: [Spec; 4] = [
         memory: 8e12,
         link: 900e9,
         cores: 148.0,
-        attention_backward: (0.93, 0.72, 1.05),
-        attention_note: SIMUMAX,
+        training: Some(("GB200", 2.5 / 2.25)),
+        attention_backward: (1.0, 0.8, 1.1),
+        attention_note: CUDNN,
     },
     Spec {
         folder: "gb200",
@@ -92,8 +98,9 @@ pub const CHIPS: [Spec; 4] = [
         memory: 8e12,
         link: 900e9,
         cores: 152.0,
-        attention_backward: (0.93, 0.72, 1.05),
-        attention_note: SIMUMAX,
+        training: Some(("GB200", 1.0)),
+        attention_backward: (1.0, 0.8, 1.1),
+        attention_note: CUDNN,
     },
 ];
 

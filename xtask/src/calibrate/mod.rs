@@ -69,7 +69,8 @@ pub fn run_blind(folder: &Path, reference: &str) -> Result<()> {
 }
 
 fn chip(folder: &Path, spec: &Spec) -> Result<String> {
-    let tables = tables(&folder.join(spec.folder))?;
+    let mut tables = tables(&folder.join(spec.folder))?;
+    tables.extend(training(spec)?);
     let subject = Subject { machine: spec.machine(), base: None };
     let fits = calibrate(&tables, &subject).map_err(|d| anyhow!("{d:?}"))?;
     print(spec.id, &fits);
@@ -78,6 +79,31 @@ fn chip(folder: &Path, spec: &Spec) -> Result<String> {
         collective(&mut text, &rack()?, "COREWEAVE");
     }
     Ok(text)
+}
+
+/// Attention by the kernels of training on the chip or its nearest relative: cuDNN's, not the
+/// deterministic ones, at the same share of this chip's peaks.
+fn training(spec: &Spec) -> Result<Option<Table>> {
+    let Some((chip, peaks)) = spec.training else { return Ok(None) };
+    let path = Path::new("catalog/measurements/kernels/attention.csv");
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut lines = text.lines();
+    let head: Vec<&str> = lines.next().context("no head")?.split(',').collect();
+    let column = |name| head.iter().position(|h| *h == name).with_context(|| format!("no {name}"));
+    let (ours, library) = (column("chip")?, column("library")?);
+    let (deterministic, time) = (column("deterministic")?, column("latency_ms")?);
+    let mut kept = head.join(",");
+    for line in lines {
+        let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+        if (cells[ours].as_str(), cells[library].as_str()) == (chip, "cudnn")
+            && cells[deterministic] == "no"
+            && cells[column("model")?] != "deepseek-v4-pro"
+        {
+            cells[time] = (cells[time].parse::<f64>()? * peaks).to_string();
+            kept = kept + "\n" + &cells.join(",");
+        }
+    }
+    Table::csv("attention.csv", &kept).map(Some).map_err(|d| anyhow!("{}", d.message))
 }
 
 /// All-reduce over a whole NVL72, which the tables of single hosts do not hold.

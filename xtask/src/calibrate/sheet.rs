@@ -2,6 +2,7 @@
 
 use super::chips::Spec;
 use calibrate::{Calibrated, Document, Written, expert_start, measured_ratio, quoted, trimmed};
+use kernel::Operation;
 
 /// Figures of one file that no fit gives.
 pub struct Known {
@@ -104,7 +105,23 @@ pub fn document(spec: &Spec, known: &Known, fits: &Calibrated) -> Document {
             ("range", range()),
         ],
         source: known.source.to_owned(),
+        known: if known.machine { Vec::new() } else { attention(spec) },
     }
+}
+
+/// How attention is known where the kernels of training were measured.
+fn attention(spec: &Spec) -> Vec<calibrate::Known> {
+    let Some((chip, peaks)) = spec.training else { return Vec::new() };
+    let surface = |operation, source: &str| calibrate::Known {
+        operation,
+        origin: if peaks == 1.0 { "measured" } else { "derived" },
+        source: source.to_owned(),
+        note: Some(format!("the kernels of training, measured on {chip}")),
+    };
+    vec![
+        surface(Operation::Attention, "CUDNN, AIC"),
+        surface(Operation::AttentionBackward, "CUDNN"),
+    ]
 }
 
 fn backward(spec: &Spec, fits: &Calibrated) -> Vec<(String, String)> {

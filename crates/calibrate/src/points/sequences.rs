@@ -7,13 +7,16 @@ use crate::machine::Machine;
 use crate::table::Table;
 use catalog::Dtype;
 use diagnostic::Diagnostic;
-use kernel::load;
+use kernel::{data_load, load};
 use model::Work;
 
 /// What the measured operator of latent attention does beside its core: starting several kernels;
 /// rotating queries, and splitting keys and values, which cross the memory once each way; writing
 /// each token's latent to the cache. A step prices these as operators of their own.
 pub const LATENT_TERMS: [&str; 3] = ["layer_10us", "operand_bytes_over_bandwidth", "token_ns"];
+
+/// What attention by the kernels of training is reported under, forward and backward.
+pub const TRAINING: [&str; 2] = ["attention-training", "attention-backward"];
 
 /// Mean of the widths of queries and values in latent attention: 192 and 128.
 const LATENT_WIDTH: f64 = 160.0;
@@ -90,6 +93,63 @@ pub fn latent(table: &Table, machine: &Machine) -> Result<Vec<Point>, Diagnostic
             measured_s: *measured_s,
             block: block(&shape[1..]),
             operator: "mla",
+        }
+    };
+    Ok(fastest.iter().map(point).collect())
+}
+
+/// A pass of attention as trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Forward.
+    Forward,
+    /// The whole backward pass.
+    Backward,
+}
+
+/// Causal attention of whole sequences by the kernels of training; in blocks of one sequence and
+/// head layout.
+///
+/// Backward kernels of narrow operands work through all keys before a window too (GB200, cuDNN 9.19:
+/// 44 ms in FP8 where BF16 takes 4), so they say nothing of the shape and are left out.
+pub fn training(
+    table: &Table,
+    machine: &Machine,
+    dtype: Dtype,
+    pass: Pass,
+) -> Result<Vec<Point>, Diagnostic> {
+    let column = |name| table.number(name);
+    let (batch, seq) = (column("batch_size")?, column("seq_len")?);
+    let (heads, groups) = (column("num_heads")?, column("num_kv_heads")?);
+    let (d_qk, d_v) = (column("head_dim_qk")?, column("head_dim_v")?);
+    let (window, ms) = (column("window_size")?, column("latency_ms")?);
+    let (format, passes) = (table.word("dtype")?, table.word("pass")?);
+    let (name, operator) = match pass {
+        Pass::Forward => ("forward", TRAINING[0]),
+        Pass::Backward => ("backward", TRAINING[1]),
+    };
+    let skips = |i: usize| pass == Pass::Forward || window[i] == 0.0 || dtype.bytes() >= 2.0;
+    let mut fastest = Fastest::<7>::new();
+    for i in (0..table.rows).filter(|i| names(dtype).contains(&format[*i].as_str())) {
+        if passes[i] == name && skips(i) {
+            let shape = [batch[i], seq[i], heads[i], groups[i], d_qk[i], d_v[i], window[i]];
+            keep(&mut fastest, shape.map(|v| v as u64), ms[i] * 1e-3);
+        }
+    }
+    let point = |(shape, measured_s): (&[u64; 7], &f64)| {
+        let [batch, seq, heads, kv_heads, d_qk, d_v, window] = shape.map(|v| v as f64);
+        let work = causal(batch, seq, (heads, kv_heads), (d_qk, d_v), window);
+        let load = match pass {
+            Pass::Forward => load(&work, dtype),
+            Pass::Backward => data_load(&work, dtype),
+        };
+        Point {
+            parts: vec![machine.part(&load, dtype, None)],
+            terms: Vec::new(),
+            other_s: machine.fixed_s,
+            measured_s: *measured_s,
+            block: block(&shape[1..]),
+            operator,
         }
     };
     Ok(fastest.iter().map(point).collect())

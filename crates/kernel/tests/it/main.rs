@@ -4,3 +4,4 @@ mod bad;
 mod choice;
 mod measured;
 mod physics;
+mod training;

@@ -1,0 +1,101 @@
+//! The shipped surfaces against attention by the kernels of training.
+
+use crate::measured::{chip, median};
+use catalog::Dtype;
+use kernel::{data_gradient, for_chip, forward};
+use model::Work;
+use std::collections::BTreeMap;
+
+const TABLE: &str = include_str!("../../../../catalog/measurements/kernels/attention.csv");
+
+/// One measured kernel and its price.
+struct Row {
+    chip: &'static str,
+    model: &'static str,
+    dtype: &'static str,
+    pass: &'static str,
+    library: &'static str,
+    deterministic: bool,
+    windowed: bool,
+    /// Predicted over measured.
+    ratio: f64,
+}
+
+fn rows() -> Vec<Row> {
+    let mut lines = TABLE.lines();
+    let head: Vec<&str> = lines.next().expect("a head").split(',').collect();
+    let read = |line: &'static str| {
+        let cells: Vec<&'static str> = line.split(',').collect();
+        let word = |name| cells[head.iter().position(|h| *h == name).expect(name)];
+        let number = |name| word(name).parse::<f64>().expect(line);
+        let (batch, seq, window) = (number("batch_size"), number("seq_len"), number("window_size"));
+        let reach = if window > 0.0 { window.min(seq) } else { seq };
+        let work = Work::Attention {
+            rows: batch * seq,
+            heads: number("num_heads"),
+            kv_heads: number("num_kv_heads"),
+            d_qk: number("head_dim_qk"),
+            d_v: number("head_dim_v"),
+            context: reach - reach * (reach - 1.0) / (2.0 * seq),
+            keys: batch * seq,
+        };
+        let id = match word("chip") {
+            "GB200" => "gb200",
+            "GB300" => "gb300",
+            "H200" => "h200",
+            _ => "a100",
+        };
+        let chip = chip(id);
+        let (cal, _) = for_chip(&chip).expect("a calibration");
+        let dtype = if word("dtype") == "bf16" { Dtype::Bf16 } else { Dtype::Fp8 };
+        let price = if word("pass") == "forward" { forward } else { data_gradient };
+        let seconds = price(&chip, &cal, &work, dtype, 1.0).seconds;
+        Row {
+            chip: word("chip"),
+            model: word("model"),
+            dtype: word("dtype"),
+            pass: word("pass"),
+            library: word("library"),
+            deterministic: word("deterministic") == "yes",
+            windowed: window > 0.0,
+            ratio: seconds * 1e3 / number("latency_ms"),
+        }
+    };
+    lines.map(read).collect()
+}
+
+/// Median of predicted over measured − 1.
+fn signed(rows: &[Row], chosen: impl Fn(&Row) -> bool) -> f64 {
+    let errors: Vec<f64> = rows.iter().filter(|r| chosen(r)).map(|r| r.ratio - 1.0).collect();
+    assert!(errors.len() >= 3, "{} rows", errors.len());
+    median(errors)
+}
+
+#[test]
+fn attention_as_trained_is_as_long_as_measured() {
+    let rows = rows();
+    let mut groups: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+    for r in &rows {
+        let key = (r.chip, r.library, r.model, r.dtype, r.pass, r.deterministic);
+        groups.entry(key).or_default().push(r.ratio - 1.0);
+    }
+    for (key, errors) in groups {
+        println!("{key:?} {} rows {:+.1} %", errors.len(), 100.0 * median(errors.clone()));
+    }
+    let fitted = |r: &Row| {
+        r.library == "cudnn"
+            && !r.deterministic
+            && r.model != "deepseek-v4-pro"
+            && r.dtype != "mxfp8"
+            && !(r.windowed && r.dtype == "fp8" && r.pass == "backward")
+    };
+    for chip in ["GB200", "H200"] {
+        for pass in ["forward", "backward"] {
+            for dtype in ["bf16", "fp8"] {
+                let kind = |r: &Row| (r.chip, r.pass, r.dtype) == (chip, pass, dtype) && fitted(r);
+                let error = signed(&rows, kind);
+                assert!(error.abs() < 0.05, "{chip} {pass} {dtype}: {error}");
+            }
+        }
+    }
+}
