@@ -79,9 +79,11 @@ fn attention_as_trained_is_as_long_as_measured() {
         let key = (r.chip, r.library, r.model, r.dtype, r.pass, r.deterministic);
         groups.entry(key).or_default().push(r.ratio - 1.0);
     }
-    for (key, errors) in groups {
-        println!("{key:?} {} rows {:+.1} %", errors.len(), 100.0 * median(errors.clone()));
-    }
+    let line = |(key, errors): (&_, &Vec<f64>)| {
+        format!("{key:?} {} rows {:+.1} %\n", errors.len(), 100.0 * median(errors.clone()))
+    };
+    // Told when the test fails; what is not fitted is there to be read.
+    let table: String = groups.iter().map(line).collect();
     let fitted = |r: &Row| {
         r.library == "cudnn"
             && !r.deterministic
@@ -94,7 +96,7 @@ fn attention_as_trained_is_as_long_as_measured() {
             for dtype in ["bf16", "fp8"] {
                 let kind = |r: &Row| (r.chip, r.pass, r.dtype) == (chip, pass, dtype) && fitted(r);
                 let error = signed(&rows, kind);
-                assert!(error.abs() < 0.05, "{chip} {pass} {dtype}: {error}");
+                assert!(error.abs() < 0.05, "{chip} {pass} {dtype}: {error}\n{table}");
             }
         }
     }
