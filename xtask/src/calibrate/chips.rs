@@ -71,7 +71,7 @@ pub const CHIPS: [Spec; 4] = [
         link: 450e9,
         cores: 132.0,
         training: Some(("H200", 1.0)),
-        attention_backward: (1.0, 0.8, 1.15),
+        attention_backward: (1.0, 0.84, 1.15),
         attention_note: CUDNN,
     },
     Spec {
@@ -85,7 +85,7 @@ pub const CHIPS: [Spec; 4] = [
         link: 900e9,
         cores: 148.0,
         training: Some(("GB200", 2.5 / 2.25)),
-        attention_backward: (1.0, 0.8, 1.1),
+        attention_backward: (1.0, 0.84, 1.1),
         attention_note: CUDNN,
     },
     Spec {
@@ -99,7 +99,7 @@ pub const CHIPS: [Spec; 4] = [
         link: 900e9,
         cores: 152.0,
         training: Some(("GB200", 1.0)),
-        attention_backward: (1.0, 0.8, 1.1),
+        attention_backward: (1.0, 0.84, 1.1),
         attention_note: CUDNN,
     },
 ];
