@@ -150,6 +150,7 @@ pub fn training(
             measured_s: *measured_s,
             block: block(&shape[1..]),
             operator,
+            starts: 0.0,
         }
     };
     Ok(fastest.iter().map(point).collect())
