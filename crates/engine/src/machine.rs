@@ -33,15 +33,8 @@ impl Machine {
     pub fn new(cluster: Cluster, precision: Precision) -> Result<Self, diagnostic::Diagnostics> {
         let (calibration, borrowed) = kernel::for_chip(&cluster.chip)?;
         let stack = catalog::stack_for(&cluster.chip.family)?;
-        Ok(Self {
-            cluster,
-            calibration,
-            kernel_time: borrowed.factor,
-            own_calibration: borrowed.own,
-            stack,
-            precision,
-            ranks: 1,
-        })
+        let (kernel_time, own_calibration) = (borrowed.factor, borrowed.own);
+        Ok(Self { cluster, calibration, kernel_time, own_calibration, stack, precision, ranks: 1 })
     }
 
     /// The same with a named calibration, measured on this very machine.
@@ -56,12 +49,12 @@ impl Machine {
         Self::calibrated(cluster, precision, kernel::calibration(id)?)
     }
 
-    /// The same with a calibration at hand.
+    /// The same with a calibration at hand; the clock its machine keeps stands before the chip's.
     ///
     /// # Errors
     /// No stack serves the chip.
     pub fn calibrated(
-        cluster: Cluster,
+        mut cluster: Cluster,
         precision: Precision,
         calibration: Calibration,
     ) -> Result<Self, diagnostic::Diagnostics> {
@@ -73,6 +66,9 @@ impl Machine {
             calibration.range.source.clone(),
         );
         let own_calibration = calibration.chip == cluster.chip.id;
+        if let Some(clock) = &calibration.sustained {
+            cluster.chip.sustained = clock.clone();
+        }
         let stack = catalog::stack_for(&cluster.chip.family)?;
         Ok(Self { cluster, calibration, kernel_time, own_calibration, stack, precision, ranks: 1 })
     }

@@ -180,6 +180,9 @@ pub struct Calibration {
     pub expert_start: Option<Figure>,
     /// Slow-down of experts under skewed load, by the name of the distribution.
     pub skew: Vec<(String, Figure)>,
+    /// Clock kept under load over the one these kernels were measured at, on this very machine and in
+    /// place of the chip's. Only where the machine's own steps show it.
+    pub sustained: Option<Figure>,
     /// Factor on kernel time believed on another machine with the same chip: value 1.
     pub range: Figure,
     /// Errors of the fits.

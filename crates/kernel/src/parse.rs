@@ -34,6 +34,7 @@ mod raw {
         pub backward: Backward,
         #[serde(default)]
         pub skew: BTreeMap<String, Figure>,
+        pub sustained: Option<Figure>,
         pub range: Figure,
         pub surface: Vec<Surface>,
         #[serde(default)]
@@ -242,6 +243,8 @@ impl Reader<'_> {
             &factor,
         );
         let attention = figure("backward.attention", &b.attention, Unit::Ratio, &factor);
+        let sustained = raw.sustained.as_ref();
+        let sustained = sustained.map(|f| figure("sustained", f, Unit::Ratio, &share));
         let range = figure("range", &raw.range, Unit::Ratio, &factor);
         let skew: Option<Vec<_>> = raw
             .skew
@@ -271,6 +274,7 @@ impl Reader<'_> {
             fixed_vector: fixed_vector?,
             expert_start: expert.flatten(),
             skew: skew?,
+            sustained: sustained.flatten(),
             range: range?,
             fits: raw.fit.iter().map(fit).collect(),
         })

@@ -20,6 +20,8 @@ pub struct Known {
     pub memory: Written,
     /// Token permutation against other memory-bound kernels.
     pub routing: Written,
+    /// Clock the machine keeps under load, where its own steps show it.
+    pub sustained: Option<Written>,
 }
 
 impl Known {
@@ -45,6 +47,7 @@ impl Known {
             routing: Written::new(0.76, "", "derived", "SIMUMAX")
                 .range(0.76 * 0.7, 1.0)
                 .note("token permutation against other memory-bound kernels on a B200 machine"),
+            sustained: None,
         }
     }
 }
@@ -53,13 +56,14 @@ impl Known {
 pub fn document(spec: &Spec, known: &Known, fits: &Calibrated) -> Document {
     let relatives: Vec<String> =
         if known.machine { Vec::new() } else { spec.relatives.iter().map(|r| quoted(r)).collect() };
-    let head = vec![
+    let mut head = vec![
         ("name", quoted(&known.name)),
         ("chip", quoted(spec.id)),
         ("family", quoted(spec.family)),
         ("relatives", format!("[{}]", relatives.join(", "))),
         ("machine", known.machine.to_string()),
     ];
+    head.extend(known.sustained.iter().map(|f| ("sustained", f.text())));
     let mut peaks = vec![
         ("memory".to_owned(), quoted(&format!("{} TB/s", trimmed(spec.memory / 1e12, 4)))),
         ("link".to_owned(), quoted(&format!("{} GB/s", trimmed(spec.link / 1e9, 1)))),

@@ -25,7 +25,7 @@ impl Fit {
     }
 }
 
-const FITS: [Fit; 9] = [
+const FITS: [Fit; 10] = [
     Fit {
         rows: "vtrain-single",
         stack: "",
@@ -38,6 +38,7 @@ const FITS: [Fit; 9] = [
         figures: &["stack.attention.hopper", "stack.traffic"],
     },
     Fit { rows: "nvidia-bridge B200", stack: "", figures: &["chip.sustained"] },
+    Fit { rows: "simumax", stack: "", figures: &["chip.sustained"] },
     Fit {
         rows: "nvidia-bridge GB200|other-training GB200",
         stack: "",
