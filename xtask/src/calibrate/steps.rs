@@ -85,6 +85,16 @@ pub fn run() -> Result<()> {
             eprintln!("    {figure:24} {value:.4e}");
         }
     }
+    let own = rows.iter().filter(|r| r.machine.own_calibration);
+    let mut ratios: Vec<f64> =
+        own.map(|r| r.measured_step_s / estimate(&r.program, &r.machine).step_s).collect();
+    ratios.sort_by(f64::total_cmp);
+    let percentile = |p: f64| ratios[(p * (ratios.len() - 1) as f64).round() as usize];
+    eprintln!(
+        "measured over predicted, of {} rows on chips with kernels of their own:",
+        ratios.len()
+    );
+    eprintln!("    range                    {:.3} to {:.3}", percentile(0.05), percentile(0.95));
     Ok(())
 }
 
