@@ -53,7 +53,7 @@ pub fn run_blind(folder: &Path, reference: &str) -> Result<()> {
         let tables = tables(&folder.join(spec.folder))?;
         let rows = blind(&calibration, &spec.machine(), &tables).map_err(|d| anyhow!("{d:?}"))?;
         for row in rows {
-            println!(
+            eprintln!(
                 "{reference} -> {:6} {:24} {:6} shapes  signed {:+6.1} %  median {:5.1} %  p90 {:5.1} %{}",
                 spec.id,
                 row.operator,
@@ -150,7 +150,9 @@ fn vtrain(curves: &[Measured]) -> String {
                     name = \"vTrain's nodes of eight A100: A100 kernels, its own all-reduce\"\n\
                     base = \"a100\"\n"
         .to_owned();
-    curves.iter().for_each(|curve| collective(&mut text, curve, "VTRAIN"));
+    for curve in curves {
+        collective(&mut text, curve, "VTRAIN");
+    }
     text
 }
 

@@ -64,7 +64,7 @@ fn timeline(classes: usize, lengths: &[(u64, u64)]) -> Timeline {
 fn check(bytes: &[u8], timeline: &Timeline) {
     let trace = Trace::decode(bytes).expect("a trace decodes");
     let mut tracks = BTreeMap::new();
-    let mut groups: BTreeMap<Option<u64>, Vec<(Option<i32>, Option<String>)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<u64>, Vec<_>> = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut depth: BTreeMap<u64, i64> = BTreeMap::new();
     let (mut opened, mut ended) = (Vec::new(), Vec::new());
