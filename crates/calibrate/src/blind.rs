@@ -7,6 +7,7 @@ use crate::fitting::{read_curves, read_modules, sort};
 use crate::fold::quantiles;
 use crate::kind::Kind;
 use crate::machine::Machine;
+use crate::points::sequences::Pass;
 use crate::points::{FORMATS, Fastest, dense, experts, keep, sequences};
 use crate::table::Table;
 use catalog::Dtype;
@@ -59,16 +60,7 @@ pub fn blind(
         }
         let points = dense::points(&fastest, &machine, dtype, waves);
         out.extend(kernels(calibration, Operation::Gemm, dtype, &points));
-        let mut points = Vec::new();
-        for table in of(Kind::Attention) {
-            points.extend(sequences::grouped(table, &machine, dtype)?);
-        }
-        out.extend(kernels(calibration, Operation::Attention, dtype, &points));
-        let mut points = Vec::new();
-        for table in of(Kind::Mla).iter().filter(|_| dtype == Dtype::Bf16) {
-            points.extend(sequences::latent(table, &machine)?);
-        }
-        out.extend(kernels(calibration, Operation::Attention, dtype, &points));
+        out.extend(attention(calibration, &machine, dtype, &of)?);
         for table in of(Kind::Moe) {
             let Some(load) = experts::distributions(table, dtype)?.into_iter().next() else {
                 continue;
@@ -89,6 +81,44 @@ pub fn blind(
         out.extend(collective(calibration, &machine, &curve));
     }
     Ok(out)
+}
+
+/// Attention against kernels of training where both know them. A surface of training's kernels says
+/// little of inference's, which take longer for the same scores; their rows then say so.
+fn attention<'a>(
+    calibration: &Calibration,
+    machine: &Machine,
+    dtype: Dtype,
+    of: &impl Fn(Kind) -> &'a [&'a Table],
+) -> Result<Vec<BlindRow>, Diagnostics> {
+    let mut rows = Vec::new();
+    let training = calibration.surface(Operation::AttentionBackward, dtype).is_some();
+    if training && !of(Kind::Training).is_empty() {
+        for (operation, pass) in
+            [(Operation::Attention, Pass::Forward), (Operation::AttentionBackward, Pass::Backward)]
+        {
+            let mut points = Vec::new();
+            for table in of(Kind::Training) {
+                points.extend(sequences::training(table, machine, dtype, pass)?);
+            }
+            rows.extend(kernels(calibration, operation, dtype, &points));
+        }
+        return Ok(rows);
+    }
+    let mut points = Vec::new();
+    for table in of(Kind::Attention) {
+        points.extend(sequences::grouped(table, machine, dtype)?);
+    }
+    rows.extend(kernels(calibration, Operation::Attention, dtype, &points));
+    let mut points = Vec::new();
+    for table in of(Kind::Mla).iter().filter(|_| dtype == Dtype::Bf16) {
+        points.extend(sequences::latent(table, machine)?);
+    }
+    rows.extend(kernels(calibration, Operation::Attention, dtype, &points));
+    for row in rows.iter_mut().filter(|_| training) {
+        row.operator.push_str(" (inference, by training's)");
+    }
+    Ok(rows)
 }
 
 fn kernels(

@@ -50,7 +50,8 @@ pub fn run(folder: &Path, out: &Path) -> Result<()> {
 pub fn run_blind(folder: &Path, reference: &str) -> Result<()> {
     let calibration = kernel::calibration(reference).map_err(|d| anyhow!("{d:?}"))?;
     for spec in CHIPS.iter().filter(|s| s.id != reference) {
-        let tables = tables(&folder.join(spec.folder))?;
+        let mut tables = tables(&folder.join(spec.folder))?;
+        tables.extend(training(spec)?);
         let rows = blind(&calibration, &spec.machine(), &tables).map_err(|d| anyhow!("{d:?}"))?;
         for row in rows {
             eprintln!(
