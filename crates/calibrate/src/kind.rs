@@ -144,6 +144,16 @@ const KINDS: [(Kind, &str, &[&str]); 12] = [
 ];
 
 impl Kind {
+    /// What tables can measure: a word for it, and the columns that tell it.
+    ///
+    /// ```
+    /// let gemm = calibrate::Kind::tables().find(|(word, _)| *word == "gemm").expect("products");
+    /// assert_eq!(gemm.1, ["dtype", "m", "n", "k", "latency_ms"]);
+    /// ```
+    pub fn tables() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        KINDS.iter().map(|(_, word, columns)| (*word, *columns))
+    }
+
     /// The kind whose columns are all there.
     ///
     /// # Errors

@@ -55,3 +55,12 @@ fn training_attention_is_foretold_by_training_attention() {
     assert!(error("attention-training bf16") < 0.15, "{found:?}");
     assert!(error("attention-backward bf16") < 0.20, "{found:?}");
 }
+
+#[test]
+fn the_book_names_the_columns_of_every_table() {
+    let book = include_str!("../../../../docs/src/reference/formats.md");
+    for (word, columns) in calibrate::Kind::tables() {
+        let row = format!("| `{}` |", columns.join(" "));
+        assert!(book.contains(&row), "{word}: {row}");
+    }
+}
