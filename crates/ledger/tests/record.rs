@@ -71,7 +71,7 @@ fn every_full_row_is_in_one_group_of_each_kind() {
 }
 
 /// Kendall's tau between predicted and measured plans of each of vTrain's jobs on several nodes, as
-/// recorded; the aim is 0.8, which nodes that are slower now and then deny to the two larger ones.
+/// recorded; the aim is 0.8, which seven plans deny to the two larger ones (docs, `trust.md`).
 #[test]
 fn the_order_of_plans_is_kept() {
     let orders: Vec<_> =
