@@ -129,10 +129,13 @@ impl Stack {
             ("stack.reserved_cores".to_owned(), &self.reserved_cores),
             ("stack.expert_extras".to_owned(), &self.expert_extras),
             ("stack.scaled_rotary".to_owned(), &self.scaled_rotary),
+            ("stack.dispatch_waits".to_owned(), &self.dispatch_waits),
             ("stack.step".to_owned(), &self.step),
         ];
         all.extend(self.fp8.iter().map(|(f, s)| (format!("stack.fp8.{f}"), s)));
         all.extend(self.fp8_weight.iter().map(|(f, s)| (format!("stack.fp8_weight.{f}"), s)));
+        all.extend(self.relayed.iter().map(|(f, s)| (format!("stack.relayed.{f}"), s)));
+        all.extend(self.relayed_pair.iter().map(|(f, s)| (format!("stack.relayed_pair.{f}"), s)));
         all.extend(self.attention.iter().map(|(f, s)| (format!("stack.attention.{f}"), s)));
         let each = self.element_operations.iter();
         all.extend(each.map(|(f, s)| (format!("stack.element_operations.{f}"), s)));
@@ -153,11 +156,14 @@ impl Stack {
             &mut self.reserved_cores,
             &mut self.expert_extras,
             &mut self.scaled_rotary,
+            &mut self.dispatch_waits,
             &mut self.step,
         ];
         let by_family = [
             &mut self.fp8,
             &mut self.fp8_weight,
+            &mut self.relayed,
+            &mut self.relayed_pair,
             &mut self.attention,
             &mut self.element_operations,
         ];

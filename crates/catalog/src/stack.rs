@@ -50,12 +50,21 @@ pub struct Stack {
     /// Share of the kernels that apply YaRN's factor to rotated queries and keys which run apart from
     /// the fused one: 1 all, 0 where the fused one applies it. Ratio.
     pub scaled_rotary: Figure,
+    /// How often the host waits for the device in a dispatch to experts, which it cannot launch before it
+    /// knows how many rows come; 0 where their number is fixed. Ratio.
+    pub dispatch_waits: Figure,
     /// Work of the host once an optimizer step during which the device waits. Seconds.
     pub step: Figure,
     /// Speed of its FP8 products over that of the calibration, by chip family; 1 where absent.
     pub fp8: BTreeMap<String, Figure>,
     /// Speed of its FP8 products that give weight gradients, likewise; as the others where absent.
     pub fp8_weight: BTreeMap<String, Figure>,
+    /// Share of a port's rate to other nodes that dispatches and combines reach which send a token once and
+    /// relay it inside the node, among four nodes and more, by chip family; the level's `utilisation`
+    /// where absent.
+    pub relayed: BTreeMap<String, Figure>,
+    /// The same between two nodes, where both of the relay's hops take as long; as among more where absent.
+    pub relayed_pair: BTreeMap<String, Figure>,
     /// Speed of its fused attention over that of the calibration, by chip family; 1 where absent.
     pub attention: BTreeMap<String, Figure>,
     /// Vector operations in whose time an element-wise kernel without vector loads (mixed formats,
@@ -126,6 +135,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let reserved_cores = root.take_figure("reserved_cores", Unit::Ratio, &NOT_NEGATIVE);
     let expert_extras = root.take_figure("expert_extras", Unit::Ratio, &NOT_NEGATIVE);
     let scaled_rotary = root.take_figure("scaled_rotary", Unit::Ratio, &NOT_NEGATIVE);
+    let dispatch_waits = root.take_figure("dispatch_waits", Unit::Ratio, &NOT_NEGATIVE);
     let step = root.take_figure("step", Unit::Second, &NOT_NEGATIVE);
     let mut by_family = |key: &str| {
         if root.has(key) { root.take_table(key).and_then(shares) } else { Some(BTreeMap::new()) }
@@ -133,6 +143,7 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
     let (fp8, attention) = (by_family("fp8"), by_family("attention"));
     let (fp8_weight, element_operations) =
         (by_family("fp8_weight"), by_family("element_operations"));
+    let (relayed, relayed_pair) = (by_family("relayed"), by_family("relayed_pair"));
     root.finish();
     Some(Stack {
         id,
@@ -149,9 +160,12 @@ fn read(mut root: Table<'_>, id: String) -> Option<Stack> {
         reserved_cores: reserved_cores?,
         expert_extras: expert_extras?,
         scaled_rotary: scaled_rotary?,
+        dispatch_waits: dispatch_waits?,
         step: step?,
         fp8: fp8?,
         fp8_weight: fp8_weight?,
+        relayed: relayed?,
+        relayed_pair: relayed_pair?,
         attention: attention?,
         element_operations: element_operations?,
     })

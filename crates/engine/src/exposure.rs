@@ -62,6 +62,9 @@ pub struct Rules {
     pub launch: kernel::Launch,
     /// Time of the host to start one collective. Seconds.
     pub collective_s: f64,
+    /// Time the device waits, once a dispatch, for the host to learn how many rows come and launch what
+    /// follows. Seconds.
+    pub wait_s: f64,
     /// Ranks of a tensor-parallel group: an overlapped collective runs in as many slices.
     pub tensor_slices: f64,
     /// Blocks of a pass: the first copy to the host has nothing to run behind.
@@ -82,6 +85,7 @@ impl Rules {
             tensor_slices: tensor as f64,
             pass_blocks: f64::INFINITY,
             collective_s: machine.stack.collective_launch.value,
+            wait_s: machine.stack.dispatch_waits.value * machine.stack.launch.value,
             cores: machine.cluster.chip.communication_cores.value,
             reserved: machine.stack.reserved_cores.value.min(0.9),
         }
@@ -201,6 +205,8 @@ fn together(sum: &PassTime, rules: &Rules, experts: Option<f64>) -> Run {
     run.copies_hidden = sum.copies.min(beside);
     run.copies = sum.copies - run.copies_hidden;
     run.host_gap = host_gap(sum, rules, run.seconds());
+    // Beside another micro-batch's passes the device has those to run meanwhile.
+    run.host_gap += if paired { 0.0 } else { waiting(sum, rules) };
     run
 }
 
@@ -212,6 +218,12 @@ fn host_gap(sum: &PassTime, rules: &Rules, device_s: f64) -> f64 {
     }
     let host_s = sum.cost.launches * rules.launch.host_s + sum.collectives * rules.collective_s;
     (host_s - device_s).max(0.0)
+}
+
+/// How long the device waits in a pass for the host, which has waited for the number of rows of each
+/// dispatch: for the time of one launch, since nothing could be launched ahead.
+pub(crate) fn waiting(sum: &PassTime, rules: &Rules) -> f64 {
+    if rules.launch.graphs { 0.0 } else { sum.waits * rules.wait_s }
 }
 
 /// Communication of `comm` seconds beside a window of compute: how much hides, and how much longer
@@ -249,6 +261,7 @@ mod tests {
             shards_beside: 0.9,
             launch: kernel::Launch { graphs: true, host_s: 0.0 },
             collective_s: 0.0,
+            wait_s: 0.0,
             tensor_slices: 4.0,
             pass_blocks: 10.0,
             cores: 0.0,
@@ -291,6 +304,19 @@ mod tests {
         // Ten blocks: 90 s of compute after the first hide as much.
         let slow = run(&[&copying(120.0)], &rules());
         assert!((slow.copies - 30.0).abs() < 1e-12 && (slow.seconds() - 130.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_device_waits_once_a_dispatch_unless_it_has_other_passes() {
+        let host = kernel::Launch { graphs: false, host_s: 0.0 };
+        let rules = Rules { launch: host, wait_s: 0.5, ..rules() };
+        let dispatching = PassTime { waits: 4.0, ..halved(4.0, 4.0, 1.0) };
+        // 8 s of kernels and 1 s of traffic that shows.
+        assert!((run(&[&dispatching], &rules).seconds() - 11.0).abs() < 1e-12);
+        let pair = run_pair(&dispatching, &[&halved(4.0, 4.0, 1.0)], &rules);
+        assert!((pair.seconds() - 16.0).abs() < 1e-12, "{pair:?}");
+        let graphs = Rules { launch: kernel::Launch { graphs: true, host_s: 0.0 }, ..rules };
+        assert!((run(&[&dispatching], &graphs).seconds() - 9.0).abs() < 1e-12);
     }
 
     #[test]

@@ -114,6 +114,15 @@ impl Machine {
         self.stack.attention.get(&self.cluster.chip.family).map_or(1.0, |f| f.value)
     }
 
+    /// Share of a port's rate that exchanges reach which send a token once among `nodes` nodes; `None`
+    /// where it is not measured.
+    pub fn relayed_share(&self, nodes: u64) -> Option<f64> {
+        let family = &self.cluster.chip.family;
+        let among = self.stack.relayed.get(family);
+        let pair = self.stack.relayed_pair.get(family).filter(|_| nodes <= 2);
+        pair.or(among).map(|share| share.value)
+    }
+
     /// Vector operations in whose time the stack's element-wise kernels without vector loads move one
     /// element.
     pub fn element_operations(&self) -> f64 {

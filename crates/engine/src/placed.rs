@@ -52,6 +52,7 @@ impl<'a> Placed<'a> {
             return 0.0;
         }
         let Some((span, copies)) = self.laid(axis) else { return 0.0 };
+        let copies = self.relayed(axis, &span, copies);
         self.measured(&span, operation, bytes, &copies)
             .or_else(|| self.computed(&span, operation, bytes, &copies))
             .unwrap_or(0.0)
@@ -124,6 +125,19 @@ impl<'a> Placed<'a> {
         let sent = if operation == Collective::AllToAll { bytes * copies[0] } else { bytes };
         let curves = &calibration.curves;
         collective::measured(curves, operation, span.size(), sent, slower, &formula).map(|m| m.0)
+    }
+
+    /// `copies` with the network's part as much larger as a relay through the chips of a node is slower
+    /// over it than plain collectives, where that is measured.
+    fn relayed(&self, axis: Axis, span: &Span, mut copies: [f64; MAX_LEVELS]) -> [f64; MAX_LEVELS] {
+        let once = axis == Axis::Expert && self.routing.is_some_and(|r| r.deduplicated);
+        let outermost = span.outermost().filter(|&level| once && level > 0);
+        if let Some(level) = outermost {
+            let plain = self.machine.cluster.levels[level].utilisation.value;
+            let share = self.machine.relayed_share(span.fan[level]).unwrap_or(plain);
+            copies[level] *= (plain / share).max(1.0);
+        }
+        copies
     }
 
     fn copies(&self, axis: Axis, span: &Span) -> [f64; MAX_LEVELS] {

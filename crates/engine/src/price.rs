@@ -46,6 +46,8 @@ pub struct PassTime {
     pub tensor_beside: f64,
     /// Copies of saved tensors to or from the host's memory, by engines of their own. Seconds.
     pub copies: f64,
+    /// Dispatches whose number of rows the host waits for.
+    pub waits: f64,
 }
 
 impl PassTime {
@@ -61,6 +63,7 @@ impl PassTime {
         self.collectives += other.collectives * times;
         self.tensor_beside += other.tensor_beside * times;
         self.copies += other.copies * times;
+        self.waits += other.waits * times;
     }
 
     fn exchange(&mut self, axis: CommAxis, seconds: f64) {
@@ -146,7 +149,7 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
 }
 
 /// Forward, input-gradient and weight-gradient cost of one operator on `machine`; the host launches
-/// nothing of the classes that are `recorded`; `frozen` weights have no gradients to write operands for.
+/// nothing of the classes that are `recorded`, but for [`model::AFTER_DISPATCH`]; `frozen` weights have no gradients to write operands for.
 pub fn operator_costs(
     operator: &Operator,
     (recorded, frozen): (&[Class], bool),
@@ -185,7 +188,7 @@ pub fn operator_costs(
     costs[2] = costs[2] + accumulation(operator, machine);
     let share = share_apart(operator.name, machine);
     costs = costs.map(|cost| scaled(cost, share));
-    if recorded.contains(&operator.class) {
+    if recorded.contains(&operator.class) && !model::AFTER_DISPATCH.contains(&operator.name) {
         return costs.map(|cost| Cost { launches: 0.0, ..cost });
     }
     costs
@@ -286,17 +289,25 @@ fn segment_time(
                     continue;
                 };
                 let [forward, backward] = exchanges[exchange as usize];
-                let kind = program.exchanges[exchange as usize].forward;
+                let Exchange { forward: kind, name, .. } = program.exchanges[exchange as usize];
                 let [beside, beside_back] = partner(&segment.steps, i, kind, product);
                 time.forward.sliced(axis, forward, beside);
+                time.forward.waits += waits(name);
                 time.backward_input.sliced(axis, backward, beside_back);
                 if recomputed {
                     time.recompute.sliced(axis, forward, beside);
+                    time.recompute.waits += waits(name);
                 }
             }
         }
     }
     time
+}
+
+/// Whether the host waits for what the exchange named `name` brings: going forward only, whose counts
+/// the backward pass keeps.
+fn waits(name: &str) -> f64 {
+    if name == model::DISPATCH { 1.0 } else { 0.0 }
 }
 
 /// Whether an operator is a dense product that a tensor-parallel exchange can be sliced with.
@@ -379,13 +390,16 @@ impl BlockPrice {
                     let forward = seconds(e.axis, e.forward, e.forward_bytes);
                     let [beside, beside_back] = partner(&indices, i, e.forward, product);
                     price.forward.sliced(axis, forward, beside);
+                    price.forward.waits += waits(e.name);
                     if i < repeats {
                         price.again.sliced(axis, forward, beside);
+                        price.again.waits += waits(e.name);
                     }
                     let backward = seconds(e.axis, e.backward, e.backward_bytes);
                     price.backward_input.sliced(axis, backward, beside_back);
                     if axis == CommAxis::Expert {
                         price.repeated[Tag::Moe as usize].exchange(axis, forward);
+                        price.repeated[Tag::Moe as usize].waits += waits(e.name);
                     }
                 }
             }

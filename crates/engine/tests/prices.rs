@@ -178,3 +178,46 @@ fn a_measured_all_to_all_carries_one_copy_for_each_rank() {
     assert!((once / fewer - 1.0).abs() < 1e-12, "{once} {fewer}");
     assert!(once < 0.7 * all, "{once} {all}");
 }
+
+#[test]
+fn graphs_of_parts_end_before_the_dispatch() {
+    let machine = machine();
+    let launches = |name| {
+        let operator = Operator {
+            name,
+            class: Class::Routing,
+            role: Role::Sensitive,
+            work: Work::Memory { bytes: 1e9, backward_bytes: 1e9, flops: 0.0 },
+            launches: 4.0,
+            tag: None,
+        };
+        operator_costs(&operator, (&[Class::Routing], false), &machine).map(|c| c.launches)
+    };
+    assert_eq!(launches("router_choice"), [0.0; 3]);
+    // Before a plain all-to-all it is in the graph; what works on the rows that came is not.
+    assert_eq!(launches("permute"), [0.0; 3]);
+    for name in model::AFTER_DISPATCH {
+        assert_eq!(launches(name)[..2], [4.0; 2], "{name}");
+    }
+}
+
+#[test]
+fn tokens_sent_once_reach_the_published_rates_between_nodes() {
+    // HybridEP's kernels on H100 with 16 SMs, 4,096 tokens of 7,168 in 16 bits to 8 of 8 experts a
+    // rank: dispatch and combine in GB/s of what every node touched is sent, the sender's own too.
+    let published = [(16, [71.71, 62.95]), (32, [57.69, 57.46]), (64, [49.97, 49.77])];
+    let cluster = catalog::cluster("dgx-h100").unwrap();
+    let precision = catalog::recipe("deepseek-v3").unwrap().precision;
+    let machine = Machine::new(cluster, precision).unwrap();
+    let bytes = 4096.0 * 7168.0 * 2.0;
+    for (ranks, rates) in published {
+        let groups = [Group { axis: Axis::Expert, size: ranks, stride: 1 }];
+        let (experts, nodes) = (8 * ranks, ranks / 8);
+        let routing = Routing { experts, topk: 8, deduplicated: true, group_limit: None };
+        let placed = Placed::new(&groups, Some(routing), ranks, &machine);
+        let seconds = placed.seconds(Axis::Expert, Collective::AllToAll, 8.0 * bytes);
+        let counted = bytes * model::expected_touched(nodes, experts, 8);
+        let mean = counted * (1.0 / rates[0] + 1.0 / rates[1]) / 2e9;
+        assert!((seconds / mean - 1.0).abs() < 0.04, "{ranks} ranks: {seconds} {mean}");
+    }
+}

@@ -29,7 +29,9 @@ pub use operator::{
 };
 pub use parameters::{Component, Parameters};
 pub use saved::{embedding_saved, head_saved, layer_input_elements, layer_saved, mtp_saved};
-pub use steps::{EXPERT_EXTRAS, EXPERT_SORTS, expected_touched, permuted_on_arrival};
+pub use steps::{
+    AFTER_DISPATCH, DISPATCH, EXPERT_EXTRAS, EXPERT_SORTS, expected_touched, permuted_on_arrival,
+};
 pub use steps::{SCALED_ROTARY, fused_loss, products_apart, unfused_attention, unfused_saved};
 pub use steps::{Wire, boundary_bytes, embedding_steps, head_steps, layer_steps, mtp_steps};
 pub use visible::{Visible, visible};

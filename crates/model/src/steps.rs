@@ -20,7 +20,9 @@ pub(crate) mod rank;
 use crate::{Architecture, Class, Layer, Residual, Shard, Step};
 pub use attention::{SCALED_ROTARY, products_apart, unfused_attention, unfused_saved};
 pub use ends::{boundary_bytes, embedding_steps, fused_loss, head_steps, mtp_steps};
-pub use ffn::{EXPERT_EXTRAS, EXPERT_SORTS, expected_touched, permuted_on_arrival};
+pub use ffn::{
+    AFTER_DISPATCH, DISPATCH, EXPERT_EXTRAS, EXPERT_SORTS, expected_touched, permuted_on_arrival,
+};
 use rank::{Rank, Traffic};
 
 /// Bytes an element takes on the wire.

@@ -252,10 +252,10 @@ fn a_token_sent_once_is_copied_to_its_experts_where_it_arrives() {
         })
     };
     let row = 4096.0 * 7168.0 * 2.0;
-    for name in ["permute", "unpermute"] {
+    for [name, arrived] in [["permute", "permute_arrived"], ["unpermute"; 2]] {
         assert_eq!(moved(false, name), Some([9.0 * row; 2]), "{name}");
         // Eight of 256 experts, drawn evenly, lie on 7.68 of 64 ranks.
-        let [forward, backward] = moved(true, name).unwrap();
+        let [forward, backward] = moved(true, arrived).unwrap();
         assert!((15.67..15.68).contains(&(forward / row)), "{name} {}", forward / row);
         assert!((forward / backward - 1.0).abs() < 1e-12);
     }

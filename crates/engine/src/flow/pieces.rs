@@ -5,7 +5,7 @@
 //! beside them; attention with context traffic beside it; the rest. Traffic that may hide behind the
 //! whole pass starts with it. A stretch ends when all in it has ended.
 
-use crate::exposure::{Rules, expert_share, sum_of};
+use crate::exposure::{Rules, expert_share, sum_of, waiting};
 use crate::machine::Machine;
 use crate::placed::Placed;
 use crate::price::{CLASSES, CommAxis, PassTime, Prices, comm_axis, price};
@@ -325,8 +325,16 @@ fn piece(passes: &[&(PassTime, [Comm; 4])], rules: &Rules, experts: Option<f64>)
     let launches = sum.cost.launches * rules.launch.host_s + sum.collectives * rules.collective_s;
     let copies =
         if sum.copies > 0.0 { sum.copies + sum.cost.seconds / rules.pass_blocks } else { 0.0 };
+    // What the device waits for the host comes on top of the longer of both.
+    let waiting = if experts.is_some() { 0.0 } else { waiting(&sum, rules) };
+    let waited = if waiting > 0.0 {
+        let without = Rules { wait_s: 0.0, ..*rules };
+        waiting + crate::exposure::run(&[&sum], &without).seconds()
+    } else {
+        0.0
+    };
     let mut piece = Piece {
-        host_s: if rules.launch.graphs { copies } else { launches.max(copies) },
+        host_s: if rules.launch.graphs { copies } else { launches.max(copies).max(waited) },
         by_class: sum.by_class,
         reserved: experts.map_or(0.0, |_| rules.reserved),
         ..Piece::default()
@@ -417,6 +425,7 @@ mod tests {
             overlap,
             shards_beside: 0.0,
             launch: kernel::Launch { graphs: true, host_s: 0.0 },
+            wait_s: 0.0,
             collective_s: 0.0,
             tensor_slices: 2.0,
             pass_blocks: f64::INFINITY,

@@ -116,7 +116,7 @@ fn routed(rank: &mut Rank, expert: &Mlp, experts: f64, topk: f64) {
     if rank.shard.expert > 1 {
         // The gradient of dispatched rows comes home as results do: in the combine's precision.
         let all = Collective::AllToAll;
-        rank.exchange("dispatch", Axis::Expert, (all, dispatch_bytes), (all, combine_bytes));
+        rank.exchange(DISPATCH, Axis::Expert, (all, dispatch_bytes), (all, combine_bytes));
         sort_rows(rank, EXPERT_SORTS[0], experts, sent);
     }
     let cut = rank.shard.expert_tensor as f64;
@@ -176,6 +176,17 @@ fn sort_rows(rank: &mut Rank, name: &'static str, experts: f64, elements: f64) {
 
 /// Operators that put rows a plain all-to-all brought in the order of their experts, and back.
 pub const EXPERT_SORTS: [&str; 2] = ["expert_sort", "expert_unsort"];
+
+/// The exchange that brings rows to their experts.
+pub const DISPATCH: &str = "dispatch";
+
+/// Routing operators that no graph of a part of a block holds (Megatron-Core's `moe_router` and
+/// `moe_preprocess` end before the dispatch): they work on rows whose number the host learns as they come.
+/// Beside a plain all-to-all the permutation before it is held.
+pub const AFTER_DISPATCH: [&str; 4] = [ARRIVED, "unpermute", EXPERT_SORTS[0], EXPERT_SORTS[1]];
+
+/// A permutation of what an exchange brought that sends a token once ([`permuted_on_arrival`]).
+const ARRIVED: &str = "permute_arrived";
 
 /// Operators of experts that a stack may run outside the kernels around them: the clamp before the
 /// activation, and the second product's bias, weighed by the router's score of each row; each as
@@ -278,5 +289,6 @@ pub fn permuted_on_arrival(permute: &Operator, touched: f64, topk: u64) -> Opera
     };
     let more = (topk as f64 + touched) / (topk as f64 + 1.0);
     let work = Work::Memory { bytes: bytes * more, backward_bytes: backward_bytes * more, flops };
-    Operator { work, ..permute.clone() }
+    let name = if permute.name == "permute" { ARRIVED } else { permute.name };
+    Operator { name, work, ..permute.clone() }
 }
