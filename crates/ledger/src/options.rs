@@ -80,6 +80,7 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         fused_loss: notes.contains("recipe")
             || fields.lower("source_title").contains("megatron-bridge"),
         deduplicated_dispatch: dispatcher.contains("hybridep") || dispatcher.contains("deepep"),
+        routing_gathered: dispatcher.contains("hybridep"),
         pipeline_innermost: false,
         stage_blocks: None,
     };

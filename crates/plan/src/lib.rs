@@ -79,6 +79,9 @@ pub struct Plan {
     pub fused_loss: bool,
     /// Whether a token crosses into a node or rack only once on its way to experts.
     pub deduplicated_dispatch: bool,
+    /// Whether such a dispatch is preceded by a gather of every rank's routing map (HybridEP) instead of
+    /// its counts (DeepEP).
+    pub routing_gathered: bool,
     /// Whether pipeline ranks are neighbours (`pipeline` innermost) instead of far apart.
     pub pipeline_innermost: bool,
     /// Blocks on each stage, if not cut evenly.

@@ -229,7 +229,15 @@ pub fn block_steps(
 
 /// Adds a step as the plan carries it out: attention fused or not, adapters beside frozen weights.
 fn implement(plan: &Plan, model: &Architecture, step: Step, shard: &Shard, all: &mut Vec<Step>) {
-    let Step::Compute(operator) = step else { return all.push(step) };
+    let operator = match step {
+        Step::Compute(operator) => operator,
+        Step::Exchange(exchange) => {
+            if exchange.name == model::DISPATCH {
+                all.extend(routing_gather(plan, model, shard).map(Step::Exchange));
+            }
+            return all.push(Step::Exchange(exchange));
+        }
+    };
     if plan.unfused_attention && operator.name == "core" {
         let parts = model::unfused_attention(model, shard, &operator);
         return all.extend(parts.into_iter().map(Step::Compute));
@@ -258,6 +266,22 @@ fn implement(plan: &Plan, model: &Architecture, step: Step, shard: &Shard, all: 
     let adapter = adapted.and_then(|rank| model::adapter(&operator, rank as f64));
     all.push(Step::Compute(operator));
     all.extend(adapter.map(Step::Compute));
+}
+
+/// What every rank of an expert group gathers before a dispatch by HybridEP: of each token of all ranks
+/// a byte an expert (`Executor::allgather_routing_map`). The backward pass keeps what was made of it.
+fn routing_gather(plan: &Plan, model: &Architecture, shard: &Shard) -> Option<Exchange> {
+    let routing = routing(plan, model).filter(|_| plan.routing_gathered);
+    let routing = routing.filter(|r| r.deduplicated && plan.expert > 1)?;
+    let rows = (shard.micro_batch * shard.sequence) as f64 / (shard.context * shard.tensor) as f64;
+    Some(Exchange {
+        name: "routing_gather",
+        axis: Axis::Expert,
+        forward: Collective::AllGather,
+        forward_bytes: rows * (routing.experts * plan.expert) as f64,
+        backward: Collective::AllGather,
+        backward_bytes: 0.0,
+    })
 }
 
 /// What sharding makes a rank gather for `block` (weights, ZeRO-3) and scatter after it (gradients of

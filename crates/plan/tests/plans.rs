@@ -46,6 +46,7 @@ fn plan() -> Plan {
         adapters_on_qkv: false,
         fused_loss: true,
         deduplicated_dispatch: false,
+        routing_gathered: false,
         pipeline_innermost: false,
         stage_blocks: None,
     }
@@ -262,6 +263,21 @@ fn a_token_sent_once_is_copied_to_its_experts_where_it_arrives() {
     // One pass, where a plain all-to-all is sorted after it came.
     assert_eq!(moved(true, "expert_sort"), None);
     assert_eq!(moved(false, "expert_sort"), Some([2.0 * 8.0 * row; 2]));
+}
+
+#[test]
+fn a_routing_map_is_gathered_before_a_dispatch_and_not_on_the_way_back() {
+    let (model, recipe) = (model("deepseek-v3"), recipe("deepseek-v3"));
+    let gathers = |deduplicated_dispatch, routing_gathered| {
+        let plan = Plan { deduplicated_dispatch, routing_gathered, ..plan() };
+        let shape = Shape::new(&plan, &model, 15_360, 4096).expect("the batch divides");
+        let program = lower(&plan, &model, &recipe, &Layout::new(&plan, &model), &shape);
+        let found = program.exchanges.into_iter().filter(|e| e.name == "routing_gather");
+        found.map(|e| [e.forward_bytes, e.backward_bytes]).collect::<Vec<_>>()
+    };
+    // 4,096 tokens of each of 64 ranks, a byte for each of 256 experts.
+    assert_eq!(gathers(true, true), [[4096.0 * 64.0 * 256.0, 0.0]]);
+    assert!(gathers(true, false).is_empty() && gathers(false, true).is_empty());
 }
 
 #[test]

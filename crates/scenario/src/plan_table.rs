@@ -32,6 +32,7 @@ pub(crate) struct PlanTable {
     adapters_on_qkv: Option<bool>,
     fused_loss: Option<bool>,
     deduplicated_dispatch: Option<bool>,
+    routing_gathered: Option<bool>,
     pipeline_innermost: Option<bool>,
     stage_blocks: Option<Vec<u64>>,
     /// Where each key's value stands, also of one that could not be read.
@@ -85,6 +86,7 @@ impl PlanTable {
         read.adapters_on_qkv = switch("adapters_on_qkv");
         read.fused_loss = switch("fused_loss");
         read.deduplicated_dispatch = switch("deduplicated_dispatch");
+        read.routing_gathered = switch("routing_gathered");
         read.pipeline_innermost = switch("pipeline_innermost");
         read.zero = table.has("zero").then(|| zero(&mut table)).flatten();
         if table.has("schedule") {
@@ -145,6 +147,7 @@ impl PlanTable {
             adapters_on_qkv: over.adapters_on_qkv.or(self.adapters_on_qkv),
             fused_loss: over.fused_loss.or(self.fused_loss),
             deduplicated_dispatch: over.deduplicated_dispatch.or(self.deduplicated_dispatch),
+            routing_gathered: over.routing_gathered.or(self.routing_gathered),
             pipeline_innermost: over.pipeline_innermost.or(self.pipeline_innermost),
             stage_blocks: over.stage_blocks.clone().or_else(|| self.stage_blocks.clone()),
             spans: over.spans.iter().chain(&self.spans).cloned().collect(),
@@ -155,7 +158,7 @@ impl PlanTable {
     ///
     /// What is derived: `data` and `expert_data` fill the job. What is off unless said: virtual
     /// stages, expert tensor parallelism, sequence parallelism, overlap, graphs, the fused loss,
-    /// deduplicated dispatch, offloading.
+    /// deduplicated dispatch, the gather of routing before it, offloading.
     pub(crate) fn plan(&self, ranks: u64) -> Option<Plan> {
         let (tensor, context, pipeline) = (self.tensor?, self.context?, self.pipeline?);
         let (expert, expert_tensor) = (self.expert?, self.expert_tensor.unwrap_or(1));
@@ -186,6 +189,7 @@ impl PlanTable {
             adapters_on_qkv: self.adapters_on_qkv.unwrap_or(false),
             fused_loss: self.fused_loss.unwrap_or(false),
             deduplicated_dispatch: self.deduplicated_dispatch.unwrap_or(false),
+            routing_gathered: self.routing_gathered.unwrap_or(false),
             pipeline_innermost: self.pipeline_innermost.unwrap_or(false),
             stage_blocks: self.stage_blocks.clone(),
         })

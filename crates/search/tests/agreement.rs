@@ -132,6 +132,7 @@ fn problem(dice: &mut Dice) -> Problem {
         adapters_on_qkv: false,
         fused_loss: dice.flip(),
         deduplicated_dispatch: dice.flip(),
+        routing_gathered: dice.flip(),
         pipeline_innermost: false,
         stage_blocks: None,
     };

@@ -98,13 +98,14 @@ fn table(plan: &Plan, base: Option<&Plan>) -> Table {
             table[key] = toml_edit::value(of(plan).cast_signed());
         }
     }
-    let switches: [Key<bool>; 7] = [
+    let switches: [Key<bool>; 8] = [
         ("sequence_parallel", |p| p.sequence_parallel),
         ("graphs", |p| p.graphs),
         ("unfused_attention", |p| p.unfused_attention),
         ("adapters_on_qkv", |p| p.adapters_on_qkv),
         ("fused_loss", |p| p.fused_loss),
         ("deduplicated_dispatch", |p| p.deduplicated_dispatch),
+        ("routing_gathered", |p| p.routing_gathered),
         ("pipeline_innermost", |p| p.pipeline_innermost),
     ];
     for (key, of) in switches {

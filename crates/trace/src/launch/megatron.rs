@@ -302,7 +302,11 @@ fn experts(line: &mut Line, plan: &Plan, model: &Architecture) {
     line.flag("--moe-grouped-gemm");
     if plan.deduplicated_dispatch && !is_mindspeed(line) {
         line.set("--moe-token-dispatcher-type", "flex");
-        line.flag("--moe-enable-deepep");
+        if plan.routing_gathered {
+            line.set("--moe-flex-dispatcher-backend", "hybridep");
+        } else {
+            line.flag("--moe-enable-deepep");
+        }
     } else {
         line.set("--moe-token-dispatcher-type", "alltoall");
         if plan.deduplicated_dispatch {

@@ -91,10 +91,11 @@ prop_compose! {
         micro_batch in power(2),
         (zero, group) in (0_u8..4, prop::option::weighted(0.2, power(3))),
         (schedule, recompute, overlap) in (any_schedule(), any_recompute(), any_overlap()),
-        switches in any::<[bool; 5]>(),
+        switches in any::<[bool; 6]>(),
         rare in (0_u8..8, 0_u8..8, prop::option::weighted(0.1, 1_u64..64)),
     ) -> Plan {
-        let [sequence_parallel, graphs, fused_loss, deduplicated_dispatch, innermost] = switches;
+        let [sequence_parallel, graphs, fused_loss, deduplicated_dispatch, innermost, gathered] =
+            switches;
         let virtual_pipeline =
             if schedule == Schedule::OneFOneB && pipeline > 1 { virtual_pipeline } else { 1 };
         let zero = [Zero::None, Zero::Optimizer, Zero::Gradients, Zero::Weights][zero as usize];
@@ -117,6 +118,7 @@ prop_compose! {
             adapters_on_qkv: rare.2.is_some() && rare.0 == 1,
             fused_loss,
             deduplicated_dispatch,
+            routing_gathered: deduplicated_dispatch && gathered,
             pipeline_innermost: innermost && rare.1 == 0,
             stage_blocks: None,
         }
@@ -141,7 +143,7 @@ fn settled(mut plan: Plan, model: &Architecture) -> Plan {
     if !is_moe(model) {
         (plan.expert, plan.expert_tensor) = (1, 1);
         plan.expert_data = plan.tensor * plan.context * plan.data;
-        plan.deduplicated_dispatch = false;
+        (plan.deduplicated_dispatch, plan.routing_gathered) = (false, false);
         plan.overlap.expert = false;
     }
     plan
@@ -183,7 +185,7 @@ fn lean(mut plan: Plan, framework: Framework, model: &Architecture) -> Plan {
             plan.graphs &= plan.pipeline == 1 && plan.expert == 1;
             (plan.unfused_attention, plan.pipeline_innermost) = (false, false);
             plan.offload_blocks = 0;
-            plan.deduplicated_dispatch = false;
+            (plan.deduplicated_dispatch, plan.routing_gathered) = (false, false);
         }
         Framework::MindSpeed => {
             let dual = plan.schedule == Schedule::DualPipeV;
@@ -191,7 +193,7 @@ fn lean(mut plan: Plan, framework: Framework, model: &Architecture) -> Plan {
             plan.overlap.tensor &= !is_moe(model);
             plan.zero = plan.zero.min(Zero::Optimizer);
             (plan.graphs, plan.fused_loss, plan.offload_blocks) = (false, false, 0);
-            plan.deduplicated_dispatch = false;
+            (plan.deduplicated_dispatch, plan.routing_gathered) = (false, false);
             plan.unfused_attention &= plan.context == 1;
             plan.recompute.tags.retain(|tag| [Tag::Norm, Tag::Activation, Tag::Moe].contains(tag));
             plan.recompute.early_stop = false;

@@ -50,8 +50,8 @@ const NAMES: &str = "adapter attention_norm attention_post_norm attention_residu
     hyper_head_collapse hyper_project hyper_write index_choice index_compressor index_compressor_pool \
     index_k index_k_norm index_q index_rotate index_scores index_weights k kv kv_a kv_b kv_norm \
     kv_norm_rotary loss mhc_apply mirror_reduce mlp_act mlp_down mlp_up mtp_e_proj mtp_embedding_norm mtp_h_proj \
-    mtp_hidden_norm o o_a o_b parameter_gather permute q q_a q_b q_norm qk_norm qkv replica_reduce \
-    rotary router router_choice scores shared_act shared_down shared_up softmax tied_embedding \
+    mtp_hidden_norm o o_a o_b parameter_gather permute permute_arrived q q_a q_b q_norm qk_norm qkv replica_reduce \
+    rotary router router_choice routing_gather scores shared_act shared_down shared_up softmax tied_embedding \
     tp_attention_in tp_attention_out tp_embedding tp_ffn_in tp_ffn_out tp_head_in tp_latents tp_loss \
     tp_moe_out tp_shared_in tp_shared_out unpermute up v values";
 

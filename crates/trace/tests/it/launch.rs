@@ -136,6 +136,7 @@ fn drawn(draws: &mut Draws, scenario: &Scenario) -> Plan {
         adapters_on_qkv: false,
         fused_loss: draws.yes(),
         deduplicated_dispatch: moe && draws.below(4) == 0,
+        routing_gathered: draws.below(2) == 0,
         pipeline_innermost: pipeline > 1 && draws.below(8) == 0,
         stage_blocks,
     }

@@ -556,9 +556,14 @@ fn kernels(a: &mut Arguments<'_>, draft: &mut Draft, framework: Framework, d: &D
     let deep = a.flag("--moe-enable-deepep");
     let flex = a.has("--moe-token-dispatcher-type")
         && a.word("--moe-token-dispatcher-type").is_some_and(|w| w == "flex");
-    let _ = (a.has("--moe-flex-dispatcher-backend"), a.has("--moe-grouped-gemm"));
+    let hybrid = a.has("--moe-flex-dispatcher-backend")
+        && a.word("--moe-flex-dispatcher-backend").is_some_and(|w| w == "hybridep");
+    let _ = a.has("--moe-grouped-gemm");
     if deep || flex {
         set(draft, "deduplicated_dispatch", true);
+        if hybrid && !deep {
+            set(draft, "routing_gathered", true);
+        }
     }
     if mindspeed && (a.has("--lora-target-modules") || a.has("--lora-r")) {
         let rank = if a.has("--lora-r") { a.count("--lora-r").unwrap_or(16) } else { 16 };
