@@ -447,5 +447,14 @@ mod tests {
         let shown = 10.0 * (1.0 - 0.8);
         assert_eq!(order, [(Some((0, 1.0)), 0.0), (None, 8.0), (Some((2, shown)), 0.0)]);
         assert!((pair.beside[0].seconds - 8.0).abs() < 1e-12);
+        // On its own it ends no sooner than the closed form: its 8 s, all traffic, and four waits.
+        let launch = kernel::Launch { graphs: false, host_s: 0.0 };
+        let rules = Rules { launch, wait_s: 0.5, ..rules };
+        let cost = kernel::Cost { seconds: 8.0, ..kernel::Cost::default() };
+        let comm = [1.0, 0.0, 10.0, 0.0];
+        let waiting = PassTime { by_class, cost, comm, waits: 4.0, ..PassTime::default() };
+        let alone = piece(&[&(waiting, traffic)], &rules, None);
+        assert!((alone.host_s - 21.0).abs() < 1e-12, "{}", alone.host_s);
+        assert!(piece(&[&(waiting, traffic)], &rules, Some(0.8)).host_s.abs() < 1e-12);
     }
 }
