@@ -11,7 +11,7 @@ use crate::strikes::mean_ns;
 use crate::work::{Stretch, stretches, trained};
 use catalog::{Component, Economics, Operations, Reliability};
 use diagnostic::{Diagnostic, Diagnostics};
-use engine::{Driver, Rehearsal};
+use engine::{Driver, Overfull, Rehearsal};
 use scenario::{CheckpointMode, Evaluation, Scenario};
 use units::{Figure, Origin, Unit};
 
@@ -52,6 +52,8 @@ pub struct Campaign {
     pub counts: Counts,
     /// Length stages.
     pub stages: Vec<Stage>,
+    /// Those of them whose plan needs more memory than a chip has: they could not run.
+    pub overfull: Vec<Overfull>,
     /// Parts at smaller batches.
     pub ramp: Vec<RampPart>,
     /// Every figure.
@@ -142,6 +144,7 @@ impl Campaign {
             ranks: scenario.ranks,
             counts,
             stages,
+            overfull: rehearsal.overfull(),
             ramp,
             step_drivers: drivers(&main.drivers, main.estimate.step_s),
             reliability,

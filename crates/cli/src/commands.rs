@@ -93,6 +93,7 @@ fn run_program(args: &Rehearse, path: &str, scenario: &scenario::Scenario) -> An
 }
 
 pub fn plan_check(args: &Rehearse) -> Answer {
+    flow::refuse_where_nothing_runs(args)?;
     let (loaded, rehearsal) = rehearsed(args)?;
     let scenario = &loaded.scenario;
     let (sheet, fits) = report::check(scenario, &rehearsal);

@@ -26,7 +26,7 @@ pub use passes::{Passes, bubbles, pass_counts, sends};
 pub use placed::Placed;
 pub use price::{BlockPrice, host_copies, operator_costs, scaled, shard_traffic};
 pub use price::{COMM_AXES, CommAxis, PassTime, Prices, SegmentTime, price};
-pub use rehearse::{Rehearsal, StageAnswer, lowered, machine, mfu_peak, rehearse};
+pub use rehearse::{Overfull, Rehearsal, StageAnswer, lowered, machine, mfu_peak, rehearse};
 pub use sampling::{SAMPLES, drawn, interval, normal_quantile};
 pub use timeline::{ClassTimeline, Lane, LinkLoad, Message, Span, SpanKind, Timeline};
 pub use uncertainty::{Driver, Interval, assumed, drivers};

@@ -24,6 +24,31 @@ pub struct Rehearsal {
     pub machine: Machine,
 }
 
+/// A length stage whose fullest pipeline rank needs more than its chip has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Overfull {
+    /// Sequence length of the stage. Tokens.
+    pub sequence: u64,
+    /// The pipeline rank.
+    pub rank: usize,
+    /// What it needs beyond the chip's memory. Bytes.
+    pub over_bytes: f64,
+}
+
+impl Rehearsal {
+    /// The stages that do not fit, in order.
+    pub fn overfull(&self) -> Vec<Overfull> {
+        let capacity = self.machine.cluster.chip.memory.value;
+        let over = |stage: &StageAnswer| {
+            let (rank, bytes) = stage.fullest();
+            let found =
+                Overfull { sequence: stage.job.sequence, rank, over_bytes: bytes - capacity };
+            (bytes > capacity).then_some(found)
+        };
+        self.stages.iter().filter_map(over).collect()
+    }
+}
+
 /// One length stage's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageAnswer {

@@ -9,6 +9,7 @@ pub(crate) use json::{named, sources, summary as summary_json};
 pub use page::campaign_page;
 pub(crate) use prices::{chip_prices, price_line, prices_markup, within_others};
 
+use crate::sheet::overfull_words;
 use crate::table::{aligned, bar, row};
 use campaign::{
     Answer, Bar, Campaign, Held, Medians, Region, Sample, Spread, Summary, nanoseconds, widest,
@@ -183,8 +184,10 @@ fn head(answer: &CampaignAnswer<'_>) -> String {
     let c = &campaign.counts;
     let prices =
         campaign.economics.as_ref().map_or_else(String::new, |e| format!(", prices: {}", e.name));
+    let over: String =
+        campaign.overfull.iter().map(|o| format!("  {}\n", overfull_words(o))).collect();
     format!(
-        "{}\n  {} chips, {:.0} hosts, {:.0} cables, {:.0} optical modules, {:.0} switches, {} spare \
+        "{}\n{over}  {} chips, {:.0} hosts, {:.0} cables, {:.0} optical modules, {:.0} switches, {} spare \
          hosts\n  rates: {}, a failure every {}{prices}\n  a checkpoint of {} every {} ({}, stalls {}, durable after {})\n",
         campaign.name,
         campaign.ranks,

@@ -69,6 +69,7 @@ pub fn rehearse_json(stamp: &Stamp, scenario: &Scenario, rehearsal: &Rehearsal) 
         "calibration_borrowed": !rehearsal.machine.own_calibration,
         "main_sequence": rehearsal.stages[rehearsal.main].job.sequence,
         "days": interval(&rehearsal.days),
+        "fits": rehearsal.overfull().is_empty(),
         "stages": stages,
         "assumed": assumed,
     }))
@@ -157,6 +158,7 @@ fn stage(scenario: &Scenario, stage: &StageAnswer) -> Value {
         "mfu_convention": "model FLOPs with causal attention, no recomputation, over the dense BF16 matrix peak",
         "days": interval(&stage.days),
         "memory_capacity_bytes": figure(capacity),
+        "fits": stage.fullest().1 <= capacity.value,
         "memory": memory(stage),
         "critical_pipeline_rank": stage.estimate.critical,
         "parts": parts,

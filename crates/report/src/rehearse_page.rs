@@ -2,7 +2,7 @@
 
 use crate::page::pictures::{Ranged, Swing, ratios, stacked, tornado};
 use crate::page::{Fact, Html, Mark, Page, Row, Rows, Scale, Table, data, text};
-use crate::sheet::{assumed_figures, phase_list, plan_line};
+use crate::sheet::{assumed_figures, overfull_words, phase_list, plan_line};
 use engine::{FlowAnswer, Interval, Rehearsal, StageAnswer};
 use scenario::Scenario;
 use serde_json::Value;
@@ -23,6 +23,9 @@ pub fn rehearse_page(
     page.facts(&answer(scenario, rehearsal, stage));
     page.say(&format!("Plan: {}.", plan_line(stage)));
     page.say(&summary(scenario, stage));
+    for over in rehearsal.overfull().iter().filter(|o| o.sequence != stage.job.sequence) {
+        page.say(&format!("The {}.", overfull_words(over)));
+    }
     where_the_step_goes(&mut page, stage);
     if let Some(flow) = flow {
         crate::flow_page::sections(&mut page, flow);

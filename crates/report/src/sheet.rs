@@ -1,7 +1,7 @@
 //! The answer sheet.
 
 use crate::table::{aligned, bar, row};
-use engine::{Interval, Rehearsal, StageAnswer};
+use engine::{Interval, Overfull, Rehearsal, StageAnswer};
 use scenario::Scenario;
 use std::fmt::Write;
 use units::{Figure, GIB, Origin, Unit, format_quantity, format_seconds};
@@ -12,6 +12,9 @@ pub fn sheet(scenario: &Scenario, rehearsal: &Rehearsal) -> String {
     let mut out = head(scenario, stage);
     out.push_str(&answer(stage));
     out.push_str(&memory(scenario, stage));
+    for over in rehearsal.overfull().iter().filter(|o| o.sequence != stage.job.sequence) {
+        let _ = writeln!(out, "  {}", overfull_words(over));
+    }
     out.push_str(&time(stage));
     out.push_str(&phases(scenario, stage));
     out.push_str(&days(scenario, rehearsal));
@@ -119,6 +122,12 @@ fn memory(scenario: &Scenario, stage: &StageAnswer) -> String {
         format!("does not fit: pipeline rank {rank} is {} GiB over", gib(most - capacity))
     };
     format!("\nPeak memory of a pipeline rank, GiB\n{}  {verdict}\n", aligned(&rows, 1))
+}
+
+/// That a stage does not fit, in words.
+pub(crate) fn overfull_words(over: &Overfull) -> String {
+    let (sequence, rank, gib) = (over.sequence, over.rank, over.over_bytes / GIB);
+    format!("stage of {sequence} tokens does not fit: pipeline rank {rank} is {gib:.1} GiB over")
 }
 
 fn time(stage: &StageAnswer) -> String {

@@ -88,14 +88,17 @@ pub fn fabric(args: &Fabric) -> Result<Done, Failure> {
     let question = if args.show { None } else { question(args, &mut problems) };
     let failed = |problems| Failure { problems, texts: Vec::new() };
     let (faults, question) = problems.into_result((faults, question)).map_err(failed)?;
-    let mut network = Network::new(topology).map_err(plain)?;
-    if !faults.is_empty() {
-        network = network.with_faults(&faults).map_err(failed)?;
-    }
+    let whole = Network::new(topology).map_err(plain)?;
+    let broken = match faults.is_empty() {
+        true => None,
+        false => Some(whole.clone().with_faults(&faults).map_err(failed)?),
+    };
     let hashed = format!("{text}\n{}", args.fail.join("\n"));
     match question {
-        None => show(args, &network, &hashed),
-        Some(question) => run(args, &network, cluster.as_ref(), &question, &hashed),
+        None => show(args, broken.as_ref().unwrap_or(&whole), &hashed),
+        Some(question) => {
+            run(args, (&whole, broken.as_ref()), cluster.as_ref(), &question, &hashed)
+        }
     }
 }
 
@@ -220,7 +223,7 @@ fn show(args: &Fabric, network: &Network, hashed: &str) -> Result<Done, Failure>
 }
 
 /// The library's own time from measured curves and the words for it: on a cluster whose chip has them
-/// or borrows them, as a rehearsal does, nothing forced and nothing broken.
+/// or borrows them, as a rehearsal does, nothing forced.
 fn measured(
     args: &Fabric,
     cluster: Option<&Cluster>,
@@ -228,7 +231,7 @@ fn measured(
     ranks: u64,
     bytes: f64,
 ) -> Option<(f64, String)> {
-    let free = args.algorithm.is_none() && args.fail.is_empty() && args.routing == "split";
+    let free = args.algorithm.is_none() && args.routing == "split";
     let (Operation::Of(operation), Some(cluster), true) = (operation, cluster, free) else {
         return None;
     };
@@ -241,14 +244,31 @@ fn measured(
     by_curve.then_some((found.seconds, word))
 }
 
+/// How much longer the graph needs once it is broken: 1 or more, and 1 for a whole one.
+fn lengthened(
+    networks: (&Network, Option<&Network>),
+    asked: &Question,
+    ranks: u64,
+    bytes: f64,
+    broken_ps: u64,
+) -> Result<f64, Diagnostics> {
+    if networks.1.is_none() {
+        return Ok(1.0);
+    }
+    let group = Placed::first(networks.0, ranks);
+    let whole = on_graph(networks.0, &group, asked.operation, asked.scheme, asked.routing, bytes)?;
+    Ok((seconds(broken_ps) / seconds(whole.time_ps)).max(1.0))
+}
+
 fn run(
     args: &Fabric,
-    network: &Network,
+    networks: (&Network, Option<&Network>),
     cluster: Option<&Cluster>,
     asked: &Question,
     hashed: &str,
 ) -> Result<Done, Failure> {
     let failed = |problems| Failure { problems, texts: Vec::new() };
+    let network = networks.1.unwrap_or(networks.0);
     let alive = network.alive().len() as u64;
     let ranks = args.ranks.unwrap_or(alive);
     if ranks < 2 || ranks > alive {
@@ -270,9 +290,12 @@ fn run(
             on_graph(network, &group, operation, asked.scheme, routing, b).map_err(failed)?;
         let mut row = row(network, asked, ranks, bytes, &cost, args.repeat);
         if let Some((seconds, word)) = measured(args, cluster, operation, ranks, b) {
-            row.time_s = seconds * args.repeat as f64;
+            let longer = lengthened(networks, asked, ranks, b, cost.time_ps).map_err(failed)?;
+            row.time_s = seconds * longer * args.repeat as f64;
             row.algorithm = word;
-            (row.bound_s, row.bottleneck, row.flows) = (None, None, (0, 0));
+            if networks.1.is_none() {
+                (row.bound_s, row.bottleneck, row.flows) = (None, None, (0, 0));
+            }
         }
         if args.unfolded {
             let scheme = cost.scheme;

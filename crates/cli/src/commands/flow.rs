@@ -1,6 +1,6 @@
 //! `rehearse --engine flow`: what is broken, what the experts carry, and where the events go.
 
-use crate::args::Rehearse;
+use crate::args::{Engine, Rehearse};
 use crate::input;
 use crate::output::Failure;
 use crate::whole_file::write_file;
@@ -56,6 +56,14 @@ pub fn refuse(args: &Rehearse) -> Result<(), Failure> {
     let Some(option) = args.flow.given() else { return Ok(()) };
     let message = format!("`{option}` needs the event engine");
     Err(Diagnostic::error("cli::engine", message).hint("add --engine flow").into())
+}
+
+/// Refuses options of a rehearsal where a plan is only checked: nothing runs.
+pub fn refuse_where_nothing_runs(args: &Rehearse) -> Result<(), Failure> {
+    let engine = (args.engine == Engine::Flow).then_some("--engine flow");
+    let Some(option) = args.flow.given().or(engine) else { return Ok(()) };
+    let message = format!("`plan check` runs nothing: no `{option}`");
+    Err(Diagnostic::error("cli::engine", message).hint("`supernode rehearse` takes it").into())
 }
 
 /// Rehearses a scenario by events.

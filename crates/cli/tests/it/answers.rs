@@ -111,3 +111,29 @@ fn a_machine_without_a_plan_says_what_would_be_enough() {
     assert!(why(0).contains("GB a chip in place of 85.47 GB"), "{}", why(0));
     assert!(why(1).contains("1009 chips"), "{}", why(1));
 }
+
+#[test]
+fn a_stage_that_does_not_fit_is_said_wherever_days_are() {
+    let question = ["deepseek-v3-on-h800", "--set", "plan.expert=8"];
+    let with = |first: &[&'static str], last: &[&'static str]| [first, &question, last].concat();
+    let sheet = answer(&with(&["rehearse"], &[]));
+    assert!(sheet.contains("does not fit: pipeline rank"), "{sheet}");
+    let run = answer(&with(&["campaign"], &["--samples", "40", "--progress", "never"]));
+    assert!(run.contains("stage of 4096 tokens does not fit"), "{run}");
+    let whole = json(&["rehearse", "deepseek-v3-on-h800", "--format", "json"]);
+    let over = json(&with(&["rehearse"], &["--format", "json"]));
+    assert_eq!((&whole["fits"], &over["fits"]), (&Value::Bool(true), &Value::Bool(false)));
+}
+
+#[test]
+fn a_broken_port_never_makes_a_measured_collective_faster() {
+    let time = |fail: &[&'static str]| {
+        let question = ["fabric", "dgx-h100", "--collective", "all-reduce", "--ranks", "16"];
+        let value = json(&[&question[..], fail, &["--format", "json"]].concat());
+        value["rows"][0]["time_s"].as_f64().expect("a time")
+    };
+    let whole = time(&[]);
+    let slower = time(&["--fail", "port:0/scale-out/0=0.99"]);
+    let dead = time(&["--fail", "port:0/scale-out/0"]);
+    assert!(whole <= slower && slower <= dead && whole < dead, "{whole} {slower} {dead}");
+}

@@ -21,6 +21,7 @@ pub fn campaign_json(stamp: &Stamp, answer: &CampaignAnswer<'_>) -> Value {
         "scenario": campaign.name,
         "seed": answer.seed,
         "chips": campaign.ranks,
+        "fits": campaign.overfull.is_empty(),
         "parts": campaign.counts.list().iter().map(|(k, v)| ((*k).to_owned(), json!(v)))
             .collect::<Map<_, _>>(),
         "reliability": campaign.reliability.id,

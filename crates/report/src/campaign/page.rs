@@ -8,6 +8,7 @@ use super::{
 };
 use crate::page::pictures::{Swing, histogram, tornado};
 use crate::page::{Fact, Html, Page, Row, Rows, Scale, Table, data, text};
+use crate::sheet::overfull_words;
 use crate::words::{figure_words, source_links};
 use campaign::{Answer, Spread, Summary, widest};
 use serde_json::Value;
@@ -24,6 +25,9 @@ pub fn campaign_page(json: &Value, answer: &CampaignAnswer<'_>) -> String {
     );
     let mut page = Page::new(&campaign.name, &subtitle);
     page.facts(&facts(answer));
+    for over in &campaign.overfull {
+        page.say(&format!("The {}.", overfull_words(over)));
+    }
     page.say(&conclusion(answer));
     if let Some(prices) = prices_markup(campaign) {
         page.html(&Html(format!("<p class=\"note\">Prices: {}.</p>", prices.0)));
