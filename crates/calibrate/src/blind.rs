@@ -103,6 +103,17 @@ fn attention<'a>(
             }
             rows.extend(kernels(calibration, operation, dtype, &points));
         }
+        for (operation, pass) in
+            [(Operation::Gathered, Pass::Forward), (Operation::GatheredBackward, Pass::Backward)]
+        {
+            let mut points = Vec::new();
+            for table in of(Kind::Training) {
+                points.extend(sequences::gathered(table, machine, dtype, pass)?);
+            }
+            // Read from another operation's surface, their places are others.
+            let own = calibration.surface(operation, dtype).is_some();
+            rows.extend(own.then(|| kernels(calibration, operation, dtype, &points)).flatten());
+        }
         return Ok(rows);
     }
     let mut points = Vec::new();

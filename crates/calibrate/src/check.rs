@@ -3,7 +3,7 @@
 use crate::collectives::{bound_s, width};
 use crate::kind::Kind;
 use crate::machine::Machine;
-use crate::points::{FORMATS, names};
+use crate::points::{FORMATS, names, sequences};
 use crate::table::Table;
 use catalog::Dtype;
 use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -117,9 +117,11 @@ fn bounds(
                 (column("batch_size")?, column("seq_len")?, column("num_heads")?);
             let (d_qk, d_v) = (column("head_dim_qk")?, column("head_dim_v")?);
             let (window, pass) = (column("window_size")?, table.word("pass")?);
+            let gathered = sequences::gathered_keys(table)?;
             let flops = |i: usize, _: f64| {
                 let products = if pass[i] == "backward" { 2.5 } else { 1.0 };
-                let context = visible(seq[i], window[i]);
+                let context =
+                    if gathered[i] > 0.0 { gathered[i] } else { visible(seq[i], window[i]) };
                 2.0 * products * batch[i] * seq[i] * heads[i] * (d_qk[i] + d_v[i]) * context
             };
             each(table, machine, found, "dtype", &flops, &|_, _| 0.0)

@@ -1,5 +1,6 @@
 //! Tables to fits: which points each operator has, what is fitted to them, and how well.
 
+mod gathered;
 mod training;
 
 use crate::check::check;
@@ -246,6 +247,8 @@ impl<'a> Run<'a> {
             Some(fits) => self.out.surfaces.extend(fits),
             None => self.out.surfaces.extend(surface),
         }
+        let gathered = self.gathered(dtype)?;
+        self.out.surfaces.extend(gathered);
         Ok(())
     }
 
@@ -374,6 +377,7 @@ impl<'a> Run<'a> {
         let node: fn([f64; 3]) -> Work = match operation {
             Operation::Gemm => dense::node,
             Operation::GroupedGemm => experts::node,
+            Operation::Gathered | Operation::GatheredBackward => sequences::gathered_node,
             _ => sequences::node,
         };
         let machine = self.machine.clone();

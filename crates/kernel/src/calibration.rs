@@ -18,6 +18,14 @@ pub enum Operation {
     /// The whole backward pass of attention on 2.5 times its FLOPs; axes as attention. Read from the
     /// attention surface where no kernel of as wide operands was measured.
     AttentionBackward,
+    /// Attention to keys that each query gathers for itself, under one wide key-value head that all its
+    /// heads share, so that a query's heads are the rows of its products (sparse latent attention; V4's
+    /// core). Axes mean keys per query, heads, mean of `d_qk` and `d_v`. Read as attention where it has
+    /// no surface.
+    Gathered,
+    /// The whole backward pass of it on 2.5 times its FLOPs; axes as forward. Read as attention's
+    /// backward pass where it has no surface.
+    GatheredBackward,
     /// Index scores; axes as attention. Read from the attention surface where it has none.
     Scores,
     /// Memory-bound work; no surface, one figure.
@@ -26,11 +34,13 @@ pub enum Operation {
 
 impl Operation {
     /// Those that have surfaces, with their word.
-    pub const WORDS: [(Self, &'static str); 5] = [
+    pub const WORDS: [(Self, &'static str); 7] = [
         (Self::Gemm, "gemm"),
         (Self::GroupedGemm, "grouped-gemm"),
         (Self::Attention, "attention"),
         (Self::AttentionBackward, "attention-backward"),
+        (Self::Gathered, "gathered-attention"),
+        (Self::GatheredBackward, "gathered-attention-backward"),
         (Self::Scores, "scores"),
     ];
 }
@@ -187,7 +197,7 @@ pub struct Calibration {
     pub range: Figure,
     /// Errors of the fits.
     pub fits: Vec<FitError>,
-    pub(crate) index: [[Option<usize>; 7]; 5],
+    pub(crate) index: [[Option<usize>; 7]; 7],
 }
 
 impl Calibration {
@@ -215,6 +225,8 @@ fn operation_index(operation: Operation) -> Option<usize> {
         Operation::Attention => Some(2),
         Operation::Scores => Some(3),
         Operation::AttentionBackward => Some(4),
+        Operation::Gathered => Some(5),
+        Operation::GatheredBackward => Some(6),
         Operation::Memory => None,
     }
 }
@@ -245,16 +257,17 @@ fn stand_ins(dtype: Dtype) -> &'static [Dtype] {
 }
 
 /// Table from operation and format to the surface that serves.
-pub(crate) fn index(surfaces: &[SurfaceEntry]) -> [[Option<usize>; 7]; 5] {
+pub(crate) fn index(surfaces: &[SurfaceEntry]) -> [[Option<usize>; 7]; 7] {
     let find = |operation, dtype: Dtype| {
-        // Backward kernels of narrow operands are others: some skip nothing that the mask hides.
-        let alike =
-            |d: &Dtype| operation != Operation::AttentionBackward || d.bytes() == dtype.bytes();
+        // Backward kernels of narrow operands are others: some skip nothing that the mask hides. Keys
+        // are gathered in 16 bits.
+        let own = [Operation::AttentionBackward, Operation::Gathered, Operation::GatheredBackward];
+        let alike = |d: &Dtype| !own.contains(&operation) || d.bytes() == dtype.bytes();
         let served =
             |d: &Dtype| surfaces.iter().position(|s| s.operation == operation && s.dtype == *d);
         stand_ins(dtype).iter().filter(|d| alike(d)).find_map(served)
     };
-    let mut table = [[None; 7]; 5];
+    let mut table = [[None; 7]; 7];
     for (operation, _) in Operation::WORDS {
         for (dtype, _) in Dtype::WORDS {
             let found = find(operation, dtype).or_else(|| {

@@ -199,7 +199,12 @@ fn time(
     }
     // No kernel is faster than its roofline: the fits stay below 1, their product with a share of
     // the backward pass might not.
-    let log = cal.log_efficiency(load.operation, dtype, load.point);
+    let own = (load.operation, load.point);
+    let (operation, point) = match load.otherwise {
+        Some(other) if cal.surface(load.operation, dtype).is_none() => other,
+        _ => own,
+    };
+    let log = cal.log_efficiency(operation, dtype, point);
     let efficiency = (libm::exp(log) * share).min(1.0) * chip.sustained.value;
     let rounds = match cal.surface(load.operation, dtype).and_then(|s| s.waves) {
         Some(waves) if load.operation == Operation::Gemm => {

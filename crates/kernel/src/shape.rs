@@ -4,6 +4,10 @@ use crate::calibration::Operation;
 use catalog::Dtype;
 use model::Work;
 
+/// Least width of a shared key-value head whose queries gather their keys: the latent of DeepSeek's
+/// sparse attention (V3.2, V4), for which Megatron-LM has no other fused kernels. Kernels of narrower shared heads read whole runs of keys.
+const GATHERED_WIDTH: f64 = 512.0;
+
 /// What one pass of an operator asks of the chip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
@@ -11,6 +15,9 @@ pub struct Load {
     pub operation: Operation,
     /// Coordinates on that surface.
     pub point: [f64; 3],
+    /// Surface and coordinates that serve where the calibration has no surface of `operation`, if those
+    /// are others.
+    pub otherwise: Option<(Operation, [f64; 3])>,
     /// Operations of the matrix units.
     pub matrix_flops: f64,
     /// Operations of the vector units.
@@ -42,6 +49,7 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
     let zero = Load {
         operation: Operation::Memory,
         point: [1.0; 3],
+        otherwise: None,
         matrix_flops,
         vector_flops: 0.0,
         bytes: 0.0,
@@ -62,13 +70,19 @@ pub fn load(work: &Work, dtype: Dtype) -> Load {
             bytes: width * (rows * k + groups * k * n) + out * rows * n,
             ..zero
         },
-        Work::Attention { rows, heads, kv_heads, d_qk, d_v, context, keys } => Load {
-            operation: Operation::Attention,
-            point: [context, rows * heads, 0.5 * (d_qk + d_v)],
-            stream_bytes: width * (d_qk + d_v) * keys * kv_heads
-                + rows * heads * (width * d_qk + out * d_v),
-            ..zero
-        },
+        Work::Attention { rows, heads, kv_heads, d_qk, d_v, context, keys } => {
+            let (wide, dense) = (0.5 * (d_qk + d_v), Operation::Attention);
+            let point = [context, rows * heads, wide];
+            let gathered = kv_heads == 1.0 && heads > 1.0 && wide >= GATHERED_WIDTH;
+            let (operation, point, otherwise) = if gathered {
+                (Operation::Gathered, [context, heads, wide], Some((dense, point)))
+            } else {
+                (dense, point, None)
+            };
+            let stream_bytes =
+                width * (d_qk + d_v) * keys * kv_heads + rows * heads * (width * d_qk + out * d_v);
+            Load { operation, point, otherwise, stream_bytes, ..zero }
+        }
         // The scores of one query are summed over the heads before they are written, in FP32.
         Work::Scores { rows, heads, dim, context } => Load {
             operation: Operation::Scores,
@@ -108,8 +122,13 @@ pub fn data_load(work: &Work, dtype: Dtype) -> Load {
         // reads q, k, v, the output and its gradient and writes three gradients.
         Work::Attention { .. } => {
             let forward = load(work, dtype);
+            let operation = match forward.operation {
+                Operation::Gathered => Operation::GatheredBackward,
+                _ => Operation::AttentionBackward,
+            };
             Load {
-                operation: Operation::AttentionBackward,
+                operation,
+                otherwise: forward.otherwise.map(|o| (Operation::AttentionBackward, o.1)),
                 matrix_flops: 2.5 * forward.matrix_flops,
                 bytes: 2.5 * forward.bytes,
                 ..forward

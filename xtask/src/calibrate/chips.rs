@@ -25,6 +25,8 @@ pub struct Spec {
     pub cores: f64,
     /// Chip of the training attention's table, and its peaks over this chip's.
     pub training: Option<(&'static str, f64)>,
+    /// The same of attention to gathered keys, of several chips.
+    pub gathered: &'static [(&'static str, f64)],
     /// Share of its surface, or of the forward rate, that the backward pass of attention reaches:
     /// value, low, high.
     pub attention_backward: (f64, f64, f64),
@@ -57,6 +59,7 @@ pub const CHIPS: [Spec; 4] = [
         link: 300e9,
         cores: 108.0,
         training: None,
+        gathered: &[],
         attention_backward: (0.87, 0.74, 1.0),
         attention_note: FA2,
     },
@@ -71,6 +74,7 @@ pub const CHIPS: [Spec; 4] = [
         link: 450e9,
         cores: 132.0,
         training: Some(("H200", 1.0)),
+        gathered: &[("H200", 1.0)],
         attention_backward: (1.0, 0.84, 1.15),
         attention_note: CUDNN,
     },
@@ -85,6 +89,7 @@ pub const CHIPS: [Spec; 4] = [
         link: 900e9,
         cores: 148.0,
         training: Some(("GB200", 2.5 / 2.25)),
+        gathered: &[("GB200", 2.5 / 2.25), ("B200", 1.0)],
         attention_backward: (1.0, 0.84, 1.1),
         attention_note: CUDNN,
     },
@@ -99,6 +104,7 @@ pub const CHIPS: [Spec; 4] = [
         link: 900e9,
         cores: 152.0,
         training: Some(("GB200", 1.0)),
+        gathered: &[("GB200", 1.0), ("B200", 2.25 / 2.5)],
         attention_backward: (1.0, 0.84, 1.1),
         attention_note: CUDNN,
     },

@@ -82,10 +82,12 @@ fn chip(folder: &Path, spec: &Spec) -> Result<String> {
     Ok(text)
 }
 
-/// Attention by the kernels of training on the chip or its nearest relative: cuDNN's, not the
-/// deterministic ones, at the same share of this chip's peaks.
+/// Attention by the kernels of training on the chip or its nearest relatives, not the deterministic
+/// ones, at the same share of this chip's peaks: cuDNN's, but for heads 512 wide those that gather keys.
 fn training(spec: &Spec) -> Result<Option<Table>> {
-    let Some((chip, peaks)) = spec.training else { return Ok(None) };
+    if spec.training.is_none() && spec.gathered.is_empty() {
+        return Ok(None);
+    }
     let path = Path::new("catalog/measurements/kernels/attention.csv");
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut lines = text.lines();
@@ -96,10 +98,15 @@ fn training(spec: &Spec) -> Result<Option<Table>> {
     let mut kept = head.join(",");
     for line in lines {
         let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
-        if (cells[ours].as_str(), cells[library].as_str()) == (chip, "cudnn")
-            && cells[deterministic] == "no"
-            && cells[column("model")?] != "deepseek-v4-pro"
-        {
+        let relatives = match cells[library].as_str() {
+            "cudnn" => spec.training.as_slice(),
+            "cudnn-dsa" => spec.gathered,
+            _ => &[],
+        };
+        let Some((_, peaks)) = relatives.iter().find(|(chip, _)| *chip == cells[ours]) else {
+            continue;
+        };
+        if cells[deterministic] == "no" {
             cells[time] = (cells[time].parse::<f64>()? * peaks).to_string();
             kept = kept + "\n" + &cells.join(",");
         }

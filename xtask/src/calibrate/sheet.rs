@@ -122,9 +122,16 @@ fn attention(spec: &Spec) -> Vec<calibrate::Known> {
         source: source.to_owned(),
         note: Some(format!("the kernels of training, measured on {chip}")),
     };
+    let chips: Vec<&str> = spec.gathered.iter().map(|(chip, _)| *chip).collect();
+    let gathered = |operation| calibrate::Known {
+        note: Some(format!("kernels that gather keys, measured on {}", chips.join(" and "))),
+        ..surface(operation, "CUDNN")
+    };
     vec![
         surface(Operation::Attention, "CUDNN, AIC"),
         surface(Operation::AttentionBackward, "CUDNN"),
+        gathered(Operation::Gathered),
+        gathered(Operation::GatheredBackward),
     ]
 }
 

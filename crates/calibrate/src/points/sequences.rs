@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::table::Table;
 use catalog::Dtype;
 use diagnostic::Diagnostic;
-use kernel::{data_load, load};
+use kernel::{Operation, data_load, load};
 use model::Work;
 
 /// What the measured operator of latent attention does beside its core: starting several kernels;
@@ -17,6 +17,9 @@ pub const LATENT_TERMS: [&str; 3] = ["layer_10us", "operand_bytes_over_bandwidth
 
 /// What attention by the kernels of training is reported under, forward and backward.
 pub const TRAINING: [&str; 2] = ["attention-training", "attention-backward"];
+
+/// What attention to gathered keys is reported under, forward and backward.
+pub const GATHERED: [&str; 2] = ["gathered-attention", "gathered-attention-backward"];
 
 /// Mean of the widths of queries and values in latent attention: 192 and 128.
 const LATENT_WIDTH: f64 = 160.0;
@@ -34,6 +37,26 @@ pub fn axes() -> Axes {
 pub fn latent_axes() -> Axes {
     let [context, rows, _] = axes();
     [context, rows, vec![LATENT_WIDTH]]
+}
+
+/// Nodes of attention to gathered keys: keys of a query, its heads, their width.
+pub fn gathered_axes() -> Axes {
+    [powers(128.0, 2048.0, 2.0), vec![64.0, 128.0], vec![512.0]]
+}
+
+/// A node of attention to gathered keys as work, over one sequence of 4,096 queries.
+pub fn gathered_node([context, heads, width]: [f64; 3]) -> Work {
+    gathered_work((4096.0, heads), (width, width), context)
+}
+
+fn gathered_work((rows, heads): (f64, f64), (d_qk, d_v): (f64, f64), context: f64) -> Work {
+    Work::Attention { rows, heads, kv_heads: 1.0, d_qk, d_v, context, keys: rows }
+}
+
+/// Keys that each query of a row of training attention gathers, in the column `topk`; 0 where it reads
+/// what its mask lets it see, and in tables without the column.
+pub fn gathered_keys(table: &Table) -> Result<Vec<f64>, Diagnostic> {
+    if table.has("topk") { Ok(table.number("topk")?.to_vec()) } else { Ok(vec![0.0; table.rows]) }
 }
 
 /// A node as work.
@@ -110,7 +133,7 @@ pub enum Pass {
 /// Causal attention of whole sequences by the kernels of training; in blocks of one sequence and
 /// head layout.
 ///
-/// Backward kernels of narrow operands work through all keys before a window too (GB200, cuDNN 9.19:
+/// A shared head of 512 and more is left out: its training gathers keys. Backward kernels of narrow operands work through all keys before a window too (GB200, cuDNN 9.19:
 /// 44 ms in FP8 where BF16 takes 4), so they say nothing of the shape and are left out.
 pub fn training(
     table: &Table,
@@ -128,10 +151,15 @@ pub fn training(
         Pass::Forward => ("forward", TRAINING[0]),
         Pass::Backward => ("backward", TRAINING[1]),
     };
+    let gathered = gathered_keys(table)?;
+    let dense = |i: usize| {
+        let work = causal(1.0, seq[i], (heads[i], groups[i]), (d_qk[i], d_v[i]), window[i]);
+        gathered[i] == 0.0 && load(&work, dtype).operation == Operation::Attention
+    };
     let skips = |i: usize| pass == Pass::Forward || window[i] == 0.0 || dtype.bytes() >= 2.0;
     let mut fastest = Fastest::<7>::new();
     for i in (0..table.rows).filter(|i| names(dtype).contains(&format[*i].as_str())) {
-        if passes[i] == name && skips(i) {
+        if passes[i] == name && dense(i) && skips(i) {
             let shape = [batch[i], seq[i], heads[i], groups[i], d_qk[i], d_v[i], window[i]];
             keep(&mut fastest, shape.map(|v| v as u64), ms[i] * 1e-3);
         }
@@ -151,6 +179,49 @@ pub fn training(
             block: block(&shape[1..]),
             operator,
             starts: 0.0,
+        }
+    };
+    Ok(fastest.iter().map(point).collect())
+}
+
+/// Attention to gathered keys, every query as many; in blocks of one sequence and head layout.
+pub fn gathered(
+    table: &Table,
+    machine: &Machine,
+    dtype: Dtype,
+    pass: Pass,
+) -> Result<Vec<Point>, Diagnostic> {
+    let column = |name| table.number(name);
+    let (batch, seq) = (column("batch_size")?, column("seq_len")?);
+    let (heads, groups) = (column("num_heads")?, column("num_kv_heads")?);
+    let (d_qk, d_v, ms) = (column("head_dim_qk")?, column("head_dim_v")?, column("latency_ms")?);
+    let (format, passes, keys) = (table.word("dtype")?, table.word("pass")?, gathered_keys(table)?);
+    let (name, operator) = match pass {
+        Pass::Forward => ("forward", GATHERED[0]),
+        Pass::Backward => ("backward", GATHERED[1]),
+    };
+    let mut fastest = Fastest::<6>::new();
+    for i in (0..table.rows).filter(|i| keys[*i] > 0.0 && groups[*i] == 1.0 && passes[*i] == name) {
+        if names(dtype).contains(&format[i].as_str()) {
+            let shape = [batch[i], seq[i], heads[i], d_qk[i], d_v[i], keys[i]];
+            keep(&mut fastest, shape.map(|v| v as u64), ms[i] * 1e-3);
+        }
+    }
+    let point = |(shape, measured_s): (&[u64; 6], &f64)| {
+        let [batch, seq, heads, d_qk, d_v, keys] = shape.map(|v| v as f64);
+        let work = gathered_work((batch * seq, heads), (d_qk, d_v), keys);
+        let load = match pass {
+            Pass::Forward => load(&work, dtype),
+            Pass::Backward => data_load(&work, dtype),
+        };
+        Point {
+            parts: vec![machine.part(&load, dtype, None)],
+            terms: Vec::new(),
+            other_s: machine.fixed_s,
+            starts: 0.0,
+            measured_s: *measured_s,
+            block: block(&shape[1..]),
+            operator,
         }
     };
     Ok(fastest.iter().map(point).collect())

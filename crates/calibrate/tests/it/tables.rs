@@ -168,3 +168,37 @@ fn what_waits_for_its_start_is_no_measurement_of_the_kernel() {
     // Kernels that take as long as their work show no start.
     assert_eq!(fitted(&experts(0.0)).expect("a clean table").start_s, None);
 }
+
+/// Attention to gathered keys, forward, where a query's start and end take as long as `beside` keys at
+/// the peak and its products run at a share of the peak by its heads.
+fn gathered(share: impl Fn(f64) -> f64, beside: f64) -> String {
+    let fixed_s = kernel::calibration("h100").expect("in the catalog").fixed_matrix.value;
+    let mut text = "dtype,pass,batch_size,seq_len,num_heads,num_kv_heads,head_dim_qk,head_dim_v,\
+                    window_size,topk,latency_ms\n"
+        .to_owned();
+    for seq in [2048.0, 4096.0, 8192.0] {
+        for (heads, keys) in [(64.0, 128.0), (64.0, 640.0), (64.0, 2048.0), (128.0, 1152.0)] {
+            let keys_s = 4.0 * seq * heads * 512.0 / 989e12;
+            let ms = (keys_s * (keys / share(heads) + beside) + fixed_s) * 1e3;
+            text += &format!("bfloat16,forward,1,{seq},{heads},1,512,512,0,{keys},{ms}\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn what_a_query_takes_beside_its_gathered_keys_is_told_from_its_products() {
+    let share = |heads: f64| if heads > 64.0 { 0.6 } else { 0.45 };
+    let fits = fitted(&gathered(share, 400.0)).expect("a clean table");
+    let surface =
+        fits.surfaces.iter().find(|s| s.operation == Operation::Gathered).expect("fitted");
+    // Of the second number of heads one choice is measured; the rest follows from the first's.
+    for (heads, keys) in [(64.0, 256.0), (64.0, 1024.0), (128.0, 128.0), (128.0, 2048.0)] {
+        let got = surface.fitted.solution.surface.at([keys, heads, 512.0]);
+        let wanted = 1.0 / (1.0 / share(heads) + 400.0 / keys);
+        assert!((got / wanted - 1.0).abs() < 0.03, "{heads} heads, {keys} keys: {got} {wanted}");
+    }
+    // Without the column the same times are of causal kernels, which they beat.
+    let dense = gathered(share, 400.0).replace(",topk,", ",choice,");
+    assert!(!refused(&dense).is_empty());
+}
