@@ -110,9 +110,7 @@ fn attention<'a>(
             for table in of(Kind::Training) {
                 points.extend(sequences::gathered(table, machine, dtype, pass)?);
             }
-            // Read from another operation's surface, their places are others.
-            let own = calibration.surface(operation, dtype).is_some();
-            rows.extend(own.then(|| kernels(calibration, operation, dtype, &points)).flatten());
+            rows.extend(kernels(calibration, operation, dtype, &points));
         }
         return Ok(rows);
     }

@@ -6,11 +6,12 @@ fn bound(operator: &str) -> Option<f64> {
         "gemm" => 0.05,
         "mla" => 0.035,
         "attention" | "attention-training" => 0.07,
-        // FP8 on H100, 15 shapes: 9.4 %.
-        "attention-backward" => 0.10,
         "gathered-attention" | "gathered-attention-backward" => 0.06,
         "grouped-gemm" => 0.08,
-        "all-reduce" | "all-gather" | "reduce-scatter" | "all-to-all" => 0.10,
+        // Attention backward in FP8 on H100, 15 shapes: 9.4 %.
+        "all-reduce" | "all-gather" | "reduce-scatter" | "all-to-all" | "attention-backward" => {
+            0.10
+        }
         _ => return None,
     })
 }
