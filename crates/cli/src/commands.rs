@@ -62,7 +62,8 @@ fn rehearse_by_events(args: &Rehearse) -> Answer {
     let (rehearsal, answers) = flow::rehearse(&args.flow, scenario)?;
     let main = &answers[rehearsal.main];
     let answer = || {
-        let stamp = stamp("supernode.rehearse/1", &loaded.text);
+        let hashed = [&[loaded.text.clone()], &main.disturbed[..]].concat().join("\n");
+        let stamp = stamp("supernode.rehearse/1", &hashed);
         report::flow_json(&stamp, scenario, &rehearsal, &answers)
     };
     let text = match args.format {

@@ -1,8 +1,11 @@
 //! Reading what a user names. Every input comes through here, and none is read without a limit.
 
 use diagnostic::Diagnostic;
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io::{Error, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Largest text that people write: scenarios, configurations, tables of rows. Bytes.
 pub const WRITTEN: u64 = 16 << 20;
@@ -53,8 +56,19 @@ pub fn text_from(name: &str, from: impl Read, most: u64) -> Result<String, Diagn
     }
 }
 
+/// Files read so far, by their own paths.
+static READ: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Whether that file was read for the answer: it may not be written over.
+pub fn was_read(place: &Path) -> bool {
+    READ.lock().unwrap_or_else(PoisonError::into_inner).contains(place)
+}
+
 /// The first bytes of a file, and the file to go on with.
 fn begin(path: &str, most: u64) -> Result<(Vec<u8>, File), Diagnostic> {
+    if let Ok(place) = fs::canonicalize(path) {
+        READ.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
+    }
     let opened = || -> Result<(Vec<u8>, File), Error> {
         let mut file = File::open(path)?;
         let about = file.metadata()?;

@@ -2,6 +2,7 @@
 //! Every file the program writes comes through here, but for a campaign's log of samples, which is
 //! made to be gone on with.
 
+use crate::input::was_read;
 use crate::output::Failure;
 use diagnostic::Diagnostic;
 use std::fs::{self, File};
@@ -37,7 +38,8 @@ impl WholeFile {
     /// has its place.
     ///
     /// # Errors
-    /// A folder that is not there or not writable; a name that is a folder's.
+    /// A folder that is not there or not writable; a name that is a folder's, or of a file that was
+    /// read for the answer.
     pub fn begin(file: &str) -> Result<Self, Failure> {
         let begun = || -> Result<Self, Error> {
             // A link stays one: what it points at is replaced.
@@ -47,6 +49,9 @@ impl WholeFile {
                     Out::Straight(BufWriter::new(File::options().write(true).open(&place)?))
                 }
                 Ok(there) if there.is_dir() => return Err(Error::other("it is a folder")),
+                Ok(_) if was_read(&place) => {
+                    return Err(Error::other("it was read for this answer; choose another name"));
+                }
                 _ => Out::Beside(BufWriter::new(beside(file, &place)?)),
             };
             Ok(Self { file: file.to_owned(), place, out })

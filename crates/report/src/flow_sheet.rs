@@ -38,6 +38,9 @@ pub fn flow_text(flow: &FlowAnswer) -> String {
         format!(", {} of them unfolded", flow.unfolded_classes)
     };
     let _ = writeln!(out, "  {} classes of ranks{unfolded}, {} events", flow.classes, flow.events);
+    if !flow.disturbed.is_empty() {
+        let _ = writeln!(out, "  with {}", flow.disturbed.join(", "));
+    }
     out.push_str(&classes(&flow.timeline));
     out.push_str(&traffic(flow));
     out.push_str(&ports(flow));
@@ -191,6 +194,7 @@ fn flow_object(flow: &FlowAnswer) -> Value {
         "step_s": flow.step_s, "estimate_step_s": flow.estimate_s, "gap": gaps,
         "busiest_ports": links, "classes": classes, "class_count": flow.classes,
         "unfolded_class_count": flow.unfolded_classes, "events": flow.events,
+        "disturbed": flow.disturbed,
     })
 }
 

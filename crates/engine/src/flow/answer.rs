@@ -33,7 +33,9 @@ pub struct FlowAnswer {
     pub estimate_s: f64,
     /// What happened when.
     pub timeline: Timeline,
-    /// Index of the class that ended last.
+    /// What was broken, slow or uneven, as it was asked.
+    pub disturbed: Vec<String>,
+    /// Pipeline rank of the class that ended last.
     pub critical: usize,
     /// Where that class's step went; sums to `step_s`.
     pub parts: Vec<Part>,

@@ -100,7 +100,7 @@ impl View<'_> {
         let base = alone.unwrap_or(outcome);
         let base_s = self.critical(base).1;
         // The rank that the closed form finds slowest, waiting at its end for whoever is last.
-        let at = estimate.critical.min(base.nodes.len() - 1);
+        let at = base.nodes.iter().position(|n| n.stage == estimate.critical).unwrap_or(0);
         let own_s = (base.nodes[at].end - self.begin(base, at)) as f64 * 1e-12;
         let mut parts = self.parts(base, at, own_s);
         for part in parts.iter_mut().filter(|p| p.kind == PartKind::Bubble) {

@@ -1,6 +1,7 @@
 //! What can be broken or slow during a step, and how it is written.
 
 use diagnostic::{Diagnostic, nearest};
+use std::fmt;
 
 /// Least share of a part that is left and not dead: slower, a step may outlast 64 bits of picoseconds.
 const SMALLEST_SHARE: f64 = 1e-3;
@@ -53,6 +54,20 @@ pub enum FaultKind {
     },
 }
 
+impl fmt::Display for Fault {
+    /// As [`Fault::fail`] reads it.
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            FaultKind::Chip { rank } => write!(to, "chip:{rank}"),
+            FaultKind::Port { rank, level } => write!(to, "port:{rank}/{level}"),
+            FaultKind::Link { from, to: end } => write!(to, "link:{from}-{end}"),
+            FaultKind::Board { board } => write!(to, "board:{board}"),
+            FaultKind::Switch { level, instance } => write!(to, "switch:{level}/{instance}"),
+        }?;
+        if self.rate > 0.0 { write!(to, "={}", self.rate) } else { Ok(()) }
+    }
+}
+
 const KINDS: [&str; 5] = ["link", "port", "chip", "board", "switch"];
 
 const FORMS: &str = "link:FROM-TO, port:RANK/LEVEL, chip:RANK, board:N or switch:LEVEL/N, \
@@ -67,6 +82,7 @@ impl Fault {
     /// ```
     /// use engine::{Fault, FaultKind};
     /// let fault = Fault::fail("link:3-5").unwrap();
+    /// assert_eq!(fault.to_string(), "link:3-5");
     /// assert_eq!((fault.kind, fault.rate), (FaultKind::Link { from: 3, to: 5 }, 0.0));
     /// assert!(Fault::fail("cable:3").is_err());
     /// ```

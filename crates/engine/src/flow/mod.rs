@@ -51,7 +51,8 @@ const MOST_PASSES: u64 = 50_000_000;
 /// slow down in the course of a step. Gradients' norm is not waited for across stages.
 ///
 /// # Errors
-/// A program that breaks its own rules or its timetable's; a fault that names what is not there.
+/// A program that breaks its own rules or its timetable's; a fault that names what is not there; a step
+/// of more than 53 days.
 ///
 /// # Panics
 /// If bytes are lost, a link carries more than it can, time goes back or the parts do not sum to the
@@ -77,10 +78,10 @@ pub fn flow(
             .with_memory(&options.memory, program);
         let mut run = Loop::new(program, &pieces, &lines, &tables, shared, recorder);
         run.record(recorded);
-        run.run()
+        run.run().ok_or_else(too_long)
     };
-    let outcome = once(true, options.recorded);
-    let alone = options.explained.then(|| once(false, false));
+    let outcome = once(true, options.recorded)?;
+    let alone = options.explained.then(|| once(false, false)).transpose()?;
     let estimate = estimate(program, machine);
     let classes = outcome.nodes.len();
     let view = explain::View { program };
@@ -98,11 +99,13 @@ pub fn flow(
         gaps.push(Gap { cause, seconds: step_s - normal.step_s });
     }
     let busiest = explain::busiest(&outcome, &pieces, &levels);
+    let critical = outcome.nodes[critical].stage;
     let Outcome { recorder, network, step_ps, events, .. } = outcome;
     Ok(FlowAnswer {
         step_s,
         estimate_s: estimate.step_s,
         timeline: recorder.finish(step_ps, network, &pieces, &levels),
+        disturbed: disturbed(options),
         critical,
         parts,
         hidden,
@@ -116,6 +119,14 @@ pub fn flow(
     })
 }
 
+fn disturbed(options: &FlowOptions) -> Vec<String> {
+    let load = match options.expert_tokens.len() {
+        0 => None,
+        experts => Some(format!("the load of {experts} experts")),
+    };
+    options.faults.iter().map(ToString::to_string).chain(load).collect()
+}
+
 /// Who is run: one line, what faults or loads make of it, or every rank.
 fn lines_of(
     program: &Program,
@@ -127,6 +138,12 @@ fn lines_of(
         return effects::lines(program, machine, faults, tokens, options.unfolded);
     }
     Ok(if options.unfolded { lines::unfolded(program) } else { lines::folded(program) })
+}
+
+fn too_long() -> Diagnostics {
+    let days = run::LONGEST_PS as f64 * 1e-12 / 86_400.0;
+    let message = format!("the step takes more than {days:.0} days");
+    Diagnostic::error("flow::too-long", message).hint("is a rate or a size off by its unit?").into()
 }
 
 fn all(code: &'static str, problems: Vec<String>) -> Diagnostics {

@@ -26,6 +26,10 @@ pub fn rehearse_flow(
         stage.flops_per_chip = stage.flops_per_chip.map(|f| f / longer);
         stage.mfu = stage.mfu.map(|m| m / longer);
         stage.days = stage.days.map(|d| d * longer);
+        for driver in &mut stage.drivers {
+            driver.step_at_low_s *= longer;
+            driver.step_at_high_s *= longer;
+        }
         stage.estimate = answer.as_estimate();
         answers.push(answer);
     }

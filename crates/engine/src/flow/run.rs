@@ -25,6 +25,9 @@ pub(super) enum Event {
     Launched(u32),
 }
 
+/// Longest step that is run: 53 days. What is asked beyond that is a slip of units. Picoseconds.
+pub(super) const LONGEST_PS: u64 = 1 << 62;
+
 /// What the loop leaves.
 pub(super) struct Outcome {
     pub recorder: Recorder,
@@ -137,11 +140,11 @@ impl<'a> Loop<'a> {
         self.network.recorded = on;
     }
 
-    /// Runs to the end.
+    /// Runs to the end; `None` if that is beyond [`LONGEST_PS`].
     ///
     /// # Panics
     /// If time goes back, or nodes wait for ever, which a valid program cannot cause.
-    pub(super) fn run(mut self) -> Outcome {
+    pub(super) fn run(mut self) -> Option<Outcome> {
         for node in 0..self.nodes.len() {
             if !self.program.schedule.follows_on() {
                 self.gather_first(node);
@@ -151,6 +154,9 @@ impl<'a> Loop<'a> {
         self.wake();
         while let Some(Reverse((time, _, event))) = self.queue.pop() {
             assert!(time >= self.now, "time goes back from {} to {time} ps", self.now);
+            if time > LONGEST_PS {
+                return None;
+            }
             self.now = time;
             self.events += 1;
             self.handle(event);
@@ -161,13 +167,13 @@ impl<'a> Loop<'a> {
         }
         let step_ps = self.nodes.iter().map(|n| n.end).max().unwrap_or(0);
         self.network.finish(step_ps);
-        Outcome {
+        Some(Outcome {
             recorder: self.recorder,
             nodes: self.nodes,
             network: self.network,
             step_ps,
             events: self.events,
-        }
+        })
     }
 
     fn push(&mut self, time: u64, event: Event) {
@@ -537,7 +543,8 @@ fn loaded(comm: &Comm, load: f64) -> Comm {
     if comm.stream == crate::price::CommAxis::Expert as usize { comm.part(load) } else { *comm }
 }
 
-/// Seconds as picoseconds, rounded up: an interval that takes time never takes none.
+/// Seconds as picoseconds, rounded up: an interval that takes time never takes none. What takes longer
+/// than any step may ends beyond [`LONGEST_PS`], and far from where 64 bits end.
 pub(super) fn picoseconds(seconds: f64) -> u64 {
-    libm::ceil(seconds * 1e12) as u64
+    (libm::ceil(seconds * 1e12) as u64).min(LONGEST_PS + 1)
 }
