@@ -51,14 +51,67 @@ pub fn check(table: &Table, kind: Kind, machine: &Machine) -> Result<Vec<Diagnos
             Err(problem) => found.problems.push(problem),
         }
     }
+    heads(table, kind, &mut found);
     if found.problems.has_errors() {
         return Err(found.finish(table));
     }
     if let Err(problem) = bounds(table, kind, machine, &mut found) {
         found.problems.push(problem);
     }
-    let warnings = repeats(table, kind, &mut found);
+    let mut warnings = repeats(table, kind, &mut found);
+    warnings.extend(unread(table));
     if found.problems.has_errors() { Err(found.finish(table)) } else { Ok(warnings) }
+}
+
+/// Attention that cannot be: windows that are no count, heads that do not share keys evenly, passes that
+/// are none.
+fn heads(table: &Table, kind: Kind, found: &mut Found) {
+    if !matches!(kind, Kind::Attention | Kind::Training) {
+        return;
+    }
+    let number = |name| table.number(name).unwrap_or_default();
+    let (heads, shared) = (number("num_heads"), number("num_kv_heads"));
+    for (row, (all, shared)) in heads.iter().zip(shared).enumerate() {
+        if all % shared != 0.0 {
+            let message = format!("{shared} `num_kv_heads` do not divide {all} `num_heads`");
+            found.add(table.problem("calibrate::heads", row, message));
+        }
+    }
+    for (row, window) in number("window_size").iter().enumerate() {
+        if !(*window >= 0.0 && *window <= 1e8 && libm::floor(*window) == *window) {
+            let message = format!("`window_size` is {window}; it counts keys, 0 for no window");
+            found.add(table.problem("calibrate::window", row, message));
+        }
+    }
+    if kind == Kind::Training {
+        for (row, pass) in table.word("pass").unwrap_or_default().iter().enumerate() {
+            if !matches!(pass.as_str(), "forward" | "backward") {
+                let message = format!("`pass` is `{pass}`");
+                let problem = table.problem("calibrate::pass", row, message);
+                found.add(problem.hint("forward or backward"));
+            }
+        }
+    }
+}
+
+/// A warning for each word of the column `dtype` that names no format, with its rows.
+fn unread(table: &Table) -> Vec<Diagnostic> {
+    let mut rows: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let words = if table.has("dtype") { table.word("dtype").ok() } else { None };
+    for (row, word) in words.into_iter().flatten().enumerate() {
+        if !FORMATS.iter().any(|d| names(*d).contains(&word.as_str())) {
+            rows.entry(word).or_insert((row, 0)).1 += 1;
+        }
+    }
+    let warn = |(word, (first, count)): (&str, (usize, usize))| {
+        let message =
+            format!("{count} rows of `dtype` `{word}` are left out: no format is called so");
+        Diagnostic {
+            severity: Severity::Warning,
+            ..table.problem("calibrate::dtype", first, message)
+        }
+    };
+    rows.into_iter().map(warn).collect()
 }
 
 struct Found {

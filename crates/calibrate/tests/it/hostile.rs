@@ -73,3 +73,27 @@ fn bytes_that_call_themselves_parquet_are_refused() {
         assert_eq!(found.code, "calibrate::parquet");
     }
 }
+
+#[test]
+fn attention_that_cannot_be_is_refused_by_row() {
+    let head = "dtype,pass,batch_size,seq_len,num_heads,num_kv_heads,head_dim_qk,head_dim_v,\
+                window_size,latency_ms";
+    let codes = |row: &str| -> Vec<&'static str> {
+        let table = Table::csv("a.csv", &format!("{head}\n{row}\n")).expect("a table");
+        let chip = catalog::chip("h100").expect("shipped");
+        let subject = Subject { machine: Machine::of(&chip, 450e9, None), base: None };
+        let problems = calibrate(&[table], &subject).map_or_else(|p| p.0, |_| Vec::new());
+        problems.iter().map(|p| p.code).collect()
+    };
+    for (row, code) in [
+        ("bf16,forward,1,4096,64,7,128,128,0,5", "calibrate::heads"),
+        ("bf16,forward,1,4096,64,128,128,128,0,5", "calibrate::heads"),
+        ("bf16,forward,1,4096,64,8,128,128,-7,5", "calibrate::window"),
+        ("bf16,forward,1,4096,64,8,128,128,1.5,5", "calibrate::window"),
+        ("bf16,forward,1,4096,64,8,128,128,nan,5", "calibrate::window"),
+        ("bf16,sideways,1,4096,64,8,128,128,0,5", "calibrate::pass"),
+    ] {
+        assert!(codes(row).contains(&code), "{row}: {:?}", codes(row));
+    }
+    assert!(!codes("bf16,forward,1,4096,64,8,128,128,0,5").contains(&"calibrate::heads"));
+}
