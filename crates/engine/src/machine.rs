@@ -73,6 +73,12 @@ impl Machine {
         Ok(Self { cluster, calibration, kernel_time, own_calibration, stack, precision, ranks: 1 })
     }
 
+    /// Whether kernels of this very chip were measured; a maker's planning constants are none.
+    pub fn own_kernels(&self) -> bool {
+        let measured = |surface: &kernel::SurfaceEntry| surface.origin == Origin::Measured;
+        self.own_calibration && self.calibration.surfaces.iter().any(measured)
+    }
+
     /// The same machine under another software stack.
     #[must_use]
     pub fn with_stack(self, stack: Stack) -> Self {

@@ -302,7 +302,7 @@ fn predict(fields: &Fields, row: &mut Row, by: By) -> Result<(), String> {
     }
     // Kernels of the chip, or the clock its steps showed.
     row.calibrated =
-        machine.own_calibration || machine.cluster.chip.sustained.origin == Origin::Measured;
+        machine.own_kernels() || machine.cluster.chip.sustained.origin == Origin::Measured;
     row.predicted_step_s = Some(answer.value);
     row.predicted_low_s = Some(answer.low);
     row.predicted_high_s = Some(answer.high);

@@ -85,7 +85,7 @@ pub fn run() -> Result<()> {
             eprintln!("    {figure:24} {value:.4e}");
         }
     }
-    let own = rows.iter().filter(|r| r.machine.own_calibration);
+    let own = rows.iter().filter(|r| r.machine.own_kernels());
     let mut ratios: Vec<f64> =
         own.map(|r| r.measured_step_s / estimate(&r.program, &r.machine).step_s).collect();
     ratios.sort_by(f64::total_cmp);
