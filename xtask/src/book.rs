@@ -13,11 +13,12 @@ pub type Made = Vec<(&'static str, String)>;
 /// A page with blocks, and what makes them.
 type Page = (&'static str, fn(&Program) -> Result<Made>);
 
-const PAGES: [Page; 4] = [
+const PAGES: [Page; 5] = [
     ("README.md", readme),
     ("docs/src/guide/bill.md", bill::blocks),
     ("docs/src/guide/campaign.md", campaign),
     ("docs/src/concepts/trust.md", trust),
+    ("docs/src/concepts/flow.md", engines),
 ];
 
 /// Pages whose numbers take minutes to make; what the first says is checked without making it.
@@ -89,6 +90,13 @@ fn trust(program: &Program) -> Result<Made> {
     let mut lines = sheet.lines().map(str::trim);
     let step = lines.find(|line| line.starts_with("step time")).context("no step time")?;
     Ok(vec![("step", fenced(step)), ("fits", fits()?)])
+}
+
+/// Where the engines differ on published steps, by cause, and both means.
+fn engines(program: &Program) -> Result<Made> {
+    let text = program.text(&["validate", "--engine", "flow"])?;
+    let titles = ["Both engines on", "  mostly because", "Mean error over families"];
+    Ok(vec![("engines", parts(&text, &titles)?)])
 }
 
 /// Chips with measured kernels: as the page calls them, and their calibration.
