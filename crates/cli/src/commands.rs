@@ -9,6 +9,7 @@ pub mod flow;
 pub mod launch;
 pub mod merge;
 pub mod plan;
+pub mod plan_events;
 pub mod plan_part;
 pub mod plan_save;
 pub mod plan_search;

@@ -2,7 +2,7 @@
 
 use crate::exposure::{Rules, Run, behind};
 use crate::machine::Machine;
-use crate::passes::{Passes, bubbles, pass_counts, sends};
+use crate::passes::{Passes, bubbles, message_wait_s, pass_counts, sends};
 use crate::placed::Placed;
 use crate::price::{CLASSES, COMM_AXES, Prices, SegmentTime, price};
 use catalog::Dtype;
@@ -188,7 +188,14 @@ pub fn estimate(program: &Program, machine: &Machine) -> Estimate {
         .collect();
     let means: Vec<StageMeans> = ranks.iter().map(|rank| rank.means).collect();
     let mut idle = Vec::new();
-    bubbles(program.schedule, program.chunks, prices.boundary_s, &means, &mut idle);
+    let wait_s = message_wait_s(
+        program.schedule,
+        (program.overlap.pipeline, program.pairs()),
+        (program.classes.len() as u64, program.chunks, program.micro_batches),
+        prices.boundary_s,
+    );
+    let shape = (program.chunks, program.micro_batches, program.pairs());
+    bubbles(program.schedule, shape, wait_s, &means, &mut idle);
     let total = |r: usize| ranks[r].busy_s() + idle[r] + ranks[r].finish_s();
     let critical = (0..ranks.len()).max_by(|&a, &b| total(a).total_cmp(&total(b))).unwrap_or(0);
     let step_s = total(critical);

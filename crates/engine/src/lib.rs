@@ -22,7 +22,7 @@ pub use estimate::{finish_exchanges, finish_seconds, in_buckets, optimizer_s};
 pub use exposure::{Rules, Run, run, run_pair};
 pub use flow::{Fault, FaultKind, FlowAnswer, FlowOptions, Gap, LinkUse, flow, rehearse_flow};
 pub use machine::Machine;
-pub use passes::{Passes, bubbles, pass_counts, sends};
+pub use passes::{Passes, bubbles, message_wait_s, pass_counts, sends};
 pub use placed::Placed;
 pub use price::{BlockPrice, host_copies, operator_costs, scaled, shard_traffic};
 pub use price::{COMM_AXES, CommAxis, PassTime, Prices, SegmentTime, price};

@@ -88,13 +88,36 @@ pub fn sends(
     if overlapped { (0.0, all) } else { (all, 0.0) }
 }
 
+/// Time that a step waits for messages of `boundary_s` between stages, besides what of [`sends`] shows,
+/// with `(ranks, chunks, micro-batches)`: those that no pass hides
+/// ([`Schedule::exposed_messages`]), or, where none is hidden, of a pipeline as it fills and empties.
+/// `pairs` is [`program::Program::pairs`]. Seconds.
+pub fn message_wait_s(
+    schedule: Schedule,
+    (overlapped, pairs): (bool, bool),
+    (ranks, chunks, micro_batches): (u64, u64, u64),
+    boundary_s: f64,
+) -> f64 {
+    let messages = if overlapped {
+        schedule.exposed_messages((ranks, chunks, micro_batches), pairs)
+    } else {
+        2.0 * (ranks as f64 - 1.0)
+    };
+    messages * boundary_s
+}
+
 /// Waiting of every rank, into `idle`: stage by stage for plain 1F1B, else the schedule's formula on
-/// the mean of the other ranks, whose first and last micro-batch it waits for; with the messages
-/// between them. Seconds.
+/// the mean of the other ranks, whose first and last micro-batch it waits for; with
+/// [`message_wait_s`]. Seconds.
+///
+/// Plain 1F1B `pairs` badly: a pair hands on its activation and its gradient at its end, so that of
+/// two neighbours, one micro-batch apart, one waits while the other runs. Each pair but those of the
+/// first and last micro-batch costs a rank the pair of its slowest neighbour besides its own (Megatron
+/// refuses the two together: `overlap_moe_expert_parallel_comm` asks for virtual stages).
 pub fn bubbles(
     schedule: Schedule,
-    chunks: u64,
-    boundary_s: f64,
+    (chunks, micro_batches, pairs): (u64, u64, bool),
+    message_wait_s: f64,
     ranks: &[StageMeans],
     idle: &mut Vec<f64>,
 ) {
@@ -104,13 +127,17 @@ pub fn bubbles(
         idle.extend(ranks.iter().map(|_| 0.0));
         return;
     }
-    let fill = 2.0 * others * boundary_s;
     if schedule == Schedule::OneFOneB && chunks == 1 {
         let (mut before, mut after) = (0.0, ranks.iter().map(StageMeans::both).sum::<f64>());
         for (r, own) in ranks.iter().enumerate() {
             after -= own.both();
             let warm = ranks.len() - 1 - r;
-            idle.push(idle_1f1b_between(before, own, after.max(0.0), warm) + fill);
+            let neighbours = [r.checked_sub(1), Some(r + 1)].into_iter().flatten();
+            let beside =
+                neighbours.filter_map(|n| ranks.get(n)).map(|n| n.pair).fold(0.0, f64::max);
+            let turns = if pairs { (micro_batches as f64 - 2.0).max(0.0) } else { 0.0 };
+            let alone = idle_1f1b_between(before, own, after.max(0.0), warm);
+            idle.push(alone + turns * beside + message_wait_s);
             before += own.both();
         }
         return;
@@ -126,6 +153,6 @@ pub fn bubbles(
             weight: (weight - own.weight) / others,
             pair: (pair - own.pair) / others,
         };
-        schedule.bubble_s(ranks.len() as u64, chunks, means) + fill
+        schedule.bubble_s(ranks.len() as u64, chunks, means) + message_wait_s
     }));
 }

@@ -5,6 +5,7 @@
 //! crate holds no chip, no fabric and no time. Start at [`Program`], then [`Schedule`].
 
 mod listing;
+mod messages;
 mod orders;
 mod passes;
 mod schedule;

@@ -5,6 +5,50 @@ use program::{Pass, PassKind, Schedule, Timetable};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+/// End of a step with messages of `send`: of the last rank, or, where steps follow on, the longest.
+fn end(table: &Timetable, schedule: Schedule, send: u64) -> f64 {
+    let runs = table.replay(|_, pass| 1000 * unit(pass), send).expect("no deadlock");
+    let took = |run: &program::RankRun| run.end - u64::from(schedule.follows_on()) * run.start;
+    runs.iter().map(took).max().expect("ranks") as f64
+}
+
+/// Messages that the longest path through an order crosses: as counted, or, where stages that are not
+/// equal would hide them or a pair's two messages leave one after the other, between the bounds given.
+#[test]
+fn exposed_messages_are_those_of_a_replay() {
+    for (schedule, word) in Schedule::WORDS {
+        for (p, v, m) in sizes(schedule) {
+            if schedule == Schedule::OneFOneB && v == 1 {
+                continue;
+            }
+            let table = Timetable::new(schedule, p, v, m, false);
+            let found = (end(&table, schedule, 10) - end(&table, schedule, 0)) / 10.0;
+            let counted = schedule.exposed_messages((p, v, m), false);
+            let near = if schedule == Schedule::VHalf { 8.0 } else { 1.0 };
+            let what = format!("{word} p {p} v {v} m {m}: {found} found, {counted} counted");
+            assert!((found - counted).abs() <= near, "{what}");
+        }
+    }
+    // Plain 1F1B in pairs takes two passes a micro-batch, and as many messages.
+    for (p, m) in [(2, 10), (4, 8), (4, 32), (8, 32)] {
+        let table = Timetable::new(Schedule::OneFOneB, p, 1, m, true);
+        let found =
+            (end(&table, Schedule::OneFOneB, 10) - end(&table, Schedule::OneFOneB, 0)) / 10.0;
+        assert_eq!(found, Schedule::OneFOneB.exposed_messages((p, 1, m), true), "p {p} m {m}");
+        let pairs = end(&table, Schedule::OneFOneB, 0) / 3000.0;
+        assert_eq!(pairs, (m + p - 1 + m - 2) as f64, "p {p} m {m}");
+    }
+    // Paired 1F1B, its messages side by side: what is counted less the gradients that wait.
+    for (p, v, m) in [(2, 4, 10), (2, 22, 6), (4, 4, 16), (8, 3, 16)] {
+        let table = Timetable::new(Schedule::OneFOneB, p, v, m, true);
+        let found =
+            (end(&table, Schedule::OneFOneB, 10) - end(&table, Schedule::OneFOneB, 0)) / 10.0;
+        let gradients = (m - p) as f64 * (v as f64 - 2.0 / p as f64);
+        let counted = Schedule::OneFOneB.exposed_messages((p, v, m), true);
+        assert_eq!(found + gradients, counted, "p {p} v {v} m {m}");
+    }
+}
+
 /// Unit costs: forward, input gradient and weight gradient take `unit`; a pair takes all three.
 fn unit(pass: &Pass) -> u64 {
     match pass.kind {

@@ -51,13 +51,19 @@ pub struct PlanAnswer<'a> {
     pub objective: &'a str,
     /// What the search found.
     pub findings: &'a Findings,
-    /// The best plans in full, best first.
+    /// The best plans in full, best first: by events where these were run, else by the closed form.
     pub leaders: &'a [Leader],
     /// For each leader the pairs of context ranks and sequences a micro-batch, in the proportion of its
     /// own, that are no different.
     pub alike: &'a [Vec<(u64, u64)>],
     /// For each leader the event engine's step, or why it has none; empty if it was not asked. Seconds.
     pub flow: &'a [Result<f64, String>],
+    /// Plans that were run by events, of which `leaders` are the fastest.
+    pub considered: usize,
+    /// The event engine's step of the closed form's best plan. Seconds.
+    pub first_flow: Option<f64>,
+    /// The event engine's step of the scenario's own plan. Seconds.
+    pub present_flow: Option<f64>,
     /// What one step along each axis does from the best.
     pub neighbours: &'a [Neighbour],
     /// The scenario's own plan, if complete.
@@ -116,7 +122,7 @@ pub fn plan_text(answer: &PlanAnswer<'_>) -> String {
         return out;
     }
     out.push_str(&leaders_text(answer));
-    out.push_str(&disagreement(answer));
+    out.push_str(&ranking(answer));
     out.push_str(&stops(answer));
     out.push_str(&steps(answer));
     out.push_str(&pareto(answer));
@@ -153,14 +159,30 @@ fn head(answer: &PlanAnswer<'_>) -> String {
 fn leaders_text(answer: &PlanAnswer<'_>) -> String {
     let leaders = answer.leaders;
     let mut rows: Vec<Vec<String>> = Vec::new();
+    let tokens = answer.problem.batch_tokens();
+    if !answer.flow.is_empty() {
+        let step = |step: &Result<f64, String>| {
+            step.as_ref().map_or("-".to_owned(), |seconds| format_seconds(*seconds))
+        };
+        let mut cells = vec!["step by events".to_owned()];
+        cells.extend(answer.flow.iter().map(step));
+        rows.push(cells);
+    }
     let mut push = |name: &str, cell: &dyn Fn(&Leader) -> String| {
         let mut cells = vec![name.to_owned()];
         cells.extend(leaders.iter().map(cell));
         rows.push(cells);
     };
-    let tokens = answer.problem.batch_tokens();
-    push("step", &|l| format_seconds(l.found.step_s));
-    push("Mtoken/s", &|l| format!("{:.3}", tokens / l.found.step_s / 1e6));
+    push("by closed form", &|l| format_seconds(l.found.step_s));
+    let step_s = |place: usize| step_of(answer, place);
+    let mut cells = vec!["Mtoken/s".to_owned()];
+    cells.extend((0..leaders.len()).map(|at| format!("{:.3}", tokens / step_s(at) / 1e6)));
+    rows.push(cells);
+    let mut push = |name: &str, cell: &dyn Fn(&Leader) -> String| {
+        let mut cells = vec![name.to_owned()];
+        cells.extend(leaders.iter().map(cell));
+        rows.push(cells);
+    };
     push("tp cp pp vpp", &|l| {
         let p = &l.found.plan;
         format!("{} {} {} {}", p.tensor, p.context, p.pipeline, p.virtual_pipeline)
@@ -185,14 +207,6 @@ fn leaders_text(answer: &PlanAnswer<'_>) -> String {
             push(kind.word(), &|l| format_seconds(of(l)));
         }
     }
-    if !answer.flow.is_empty() {
-        let mut cells = vec!["flow engine".to_owned()];
-        cells.extend(answer.flow.iter().map(|step| match step {
-            Ok(seconds) => format_seconds(*seconds),
-            Err(_) => "-".to_owned(),
-        }));
-        rows.push(cells);
-    }
     let mut out =
         format!("\nThe best {}, each of another layout\n{}", leaders.len(), aligned(&rows, 1));
     for (place, leader) in leaders.iter().enumerate() {
@@ -210,12 +224,16 @@ fn leaders_text(answer: &PlanAnswer<'_>) -> String {
         out.push_str(&straddles_text(answer, plan));
     }
     if let Some(present) = answer.present {
-        let slower = present.found.step_s / leaders[0].found.step_s;
+        let step_s = answer.present_flow.unwrap_or(present.found.step_s);
+        let slower = match (answer.present_flow, answer.flow.first()) {
+            (Some(ours), Some(Ok(best))) => ours / best,
+            _ => present.found.step_s / leaders[0].found.step_s,
+        };
         let room = present.found.peak_bytes <= answer.problem.memory_bytes;
         let _ = writeln!(
             out,
             "  the scenario's own plan: {}, {:.2} times the best, peak {}{}",
-            format_seconds(present.found.step_s),
+            format_seconds(step_s),
             slower,
             gib(present.found.peak_bytes),
             if room { "" } else { " (does not fit under the guard)" },
@@ -253,10 +271,18 @@ fn seconds_of(leader: &Leader, kind: PartKind) -> f64 {
     leader.estimate.parts.iter().find(|part| part.kind == kind).map_or(0.0, |part| part.seconds)
 }
 
-/// Whether the event engine orders the leaders as the closed form does.
-fn disagreement(answer: &PlanAnswer<'_>) -> String {
+/// Duration of a leader's step: by events where it was run, else by the closed form. Seconds.
+fn step_of(answer: &PlanAnswer<'_>, place: usize) -> f64 {
+    match answer.flow.get(place) {
+        Some(Ok(step_s)) => *step_s,
+        _ => answer.leaders[place].found.step_s,
+    }
+}
+
+/// How the leaders were chosen, and what the closed form alone would have chosen.
+fn ranking(answer: &PlanAnswer<'_>) -> String {
     if answer.flow.is_empty() {
-        return String::new();
+        return "  ranked by the closed form; nothing was run by events\n".to_owned();
     }
     let mut out = String::new();
     for (place, step) in answer.flow.iter().enumerate() {
@@ -264,27 +290,24 @@ fn disagreement(answer: &PlanAnswer<'_>) -> String {
             let _ = writeln!(out, "  {}: the event engine cannot run it: {why}", place + 1);
         }
     }
-    let order = flow_order(answer.flow);
-    let written: Vec<String> = order.iter().map(|place| (place + 1).to_string()).collect();
-    let same = order.windows(2).all(|pair| pair[0] < pair[1]);
-    let verdict = if same {
-        "the event engine keeps this order".to_owned()
-    } else {
-        format!("the event engine disagrees: it orders them {}", written.join(", "))
-    };
-    let _ = writeln!(out, "  {verdict}");
+    let _ = writeln!(
+        out,
+        "  ranked by events, of {} run: the closed form's best, and what of other schedules is near \
+         them",
+        counted(answer.considered as u64, "plan"),
+    );
+    if let Some(first) = answer.findings.leaders.first()
+        && first.plan != answer.leaders[0].found.plan
+    {
+        let _ = writeln!(
+            out,
+            "  the closed form's best, {}, takes {} by events: {}",
+            format_seconds(first.step_s),
+            answer.first_flow.map_or("-".to_owned(), format_seconds),
+            plan_words(&first.plan),
+        );
+    }
     out
-}
-
-/// Places of the leaders by the event engine's steps.
-fn flow_order(flow: &[Result<f64, String>]) -> Vec<usize> {
-    let mut order: Vec<(usize, f64)> = flow
-        .iter()
-        .enumerate()
-        .filter_map(|(place, step)| step.as_ref().ok().map(|seconds| (place, *seconds)))
-        .collect();
-    order.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-    order.into_iter().map(|(place, _)| place).collect()
 }
 
 fn stops(answer: &PlanAnswer<'_>) -> String {
@@ -412,7 +435,11 @@ fn search_text(answer: &PlanAnswer<'_>) -> String {
             100.0 * answer.findings.gap()
         )
     } else {
-        "complete: no legal plan of the space that fits is faster than the best".to_owned()
+        let best_s = answer.findings.leaders.first().map(|best| format_seconds(best.step_s));
+        format!(
+            "complete: no legal plan of the space that fits takes less than {} by the closed form",
+            best_s.unwrap_or_else(|| "another".to_owned()),
+        )
     };
     let met = if answer.findings.cut_short { "plans met" } else { "legal plans" };
     format!("\n{} {met}\n{}  {verdict}\n", grouped(space), right(&rows))
@@ -443,6 +470,8 @@ pub fn plan_json(stamp: &Stamp, answer: &PlanAnswer<'_>) -> Value {
                 .collect();
             if let Some(flow) = answer.flow.get(place) {
                 value["flow_step_s"] = flow.as_ref().ok().copied().into();
+                value["tokens_per_s"] =
+                    (answer.problem.batch_tokens() / step_of(answer, place)).into();
             }
             value
         })
@@ -470,8 +499,17 @@ pub fn plan_json(stamp: &Stamp, answer: &PlanAnswer<'_>) -> Value {
         "memory_limit_bytes": answer.problem.memory_bytes,
         "feasible": !answer.leaders.is_empty(),
         "leaders": leaders,
-        "flow_order": flow_order(answer.flow),
-        "present": answer.present.map(|leader| leader_json(answer, leader)),
+        "ranked_by": if answer.flow.is_empty() { "closed form" } else { "events" },
+        "run_by_events": answer.considered,
+        "closed_form_best": answer.findings.leaders.first().map(|best| {
+            json!({"step_s": best.step_s, "flow_step_s": answer.first_flow,
+                "peak_bytes": best.peak_bytes, "plan": plan_value(&best.plan)})
+        }),
+        "present": answer.present.map(|leader| {
+            let mut value = leader_json(answer, leader);
+            value["flow_step_s"] = answer.present_flow.into();
+            value
+        }),
         "near_miss": near,
         "neighbours": answer.neighbours.iter().map(neighbour_json).collect::<Vec<_>>(),
         "pareto": pareto,

@@ -12,9 +12,10 @@ use crate::family::{Family, PriceBook};
 use crate::space::Mode;
 use crate::{Node, Problem, Space};
 use engine::{
-    PassTime, Passes, Placed, Rules, SegmentTime, bubbles, finish_exchanges, pass_counts, sends,
+    PassTime, Passes, Placed, Rules, SegmentTime, bubbles, finish_exchanges, message_wait_s,
+    pass_counts, sends,
 };
-use model::{Axis, Collective};
+use model::{Axis, Collective, Ffn};
 use plan::{Block, BlockUpdate, FullBlocks, Plan, RankHolds, Zero};
 use program::{During, Overlap, Schedule, StageMeans};
 use rustc_hash::FxHashMap;
@@ -67,6 +68,8 @@ pub(crate) struct Evaluator<'p> {
     pub kinds: Vec<(Block, u64)>,
     pub plan: Plan,
     pub micro_batches: u64,
+    /// Whether the model has routed experts.
+    routed: bool,
     contents: Contents,
     cuts: FxHashMap<u64, std::sync::Arc<Vec<Option<Vec<u64>>>>>,
     option_counts: FxHashMap<(u64, u64), u64>,
@@ -108,6 +111,7 @@ impl<'p> Evaluator<'p> {
             kinds: problem.kinds(),
             plan: problem.base.clone(),
             micro_batches: 1,
+            routed: routed(&problem.model),
             contents: Contents::default(),
             cuts: FxHashMap::default(),
             option_counts: FxHashMap::default(),
@@ -543,9 +547,17 @@ impl<'p> Evaluator<'p> {
                 pair: rates.pair * passes,
             });
         }
-        bubbles(schedule, chunks, self.boundary_s, &self.means, &mut self.idle);
+        let grid = self.plan.expert * self.plan.expert_tensor;
+        let pairs = overlap.expert && self.routed && grid > 1;
+        let how = (overlap.pipeline, pairs);
+        let wait_s = message_wait_s(schedule, how, (p, chunks, m), self.boundary_s);
+        bubbles(schedule, (chunks, m, pairs), wait_s, &self.means, &mut self.idle);
         self.fixed.iter().zip(&self.idle).map(|(a, b)| a + b).fold(0.0, f64::max)
     }
+}
+
+fn routed(model: &model::Architecture) -> bool {
+    model.layers.iter().chain(&model.mtp).any(|layer| matches!(layer.ffn, Ffn::Moe { .. }))
 }
 
 /// What is sharded besides the optimizer's state: nothing, gradients scattered in every micro-batch or

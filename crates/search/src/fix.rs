@@ -82,6 +82,20 @@ impl Limits {
 }
 
 impl Limits {
+    /// These limits with the degrees that decide the work of a micro-batch and its traffic as `plan` has
+    /// them: tp, cp, ep, etp, micro-batch. Pipeline, schedule, ZeRO, cuts and recomputation stay open.
+    #[must_use]
+    pub fn around(&self, plan: &plan::Plan) -> Self {
+        Self {
+            tensor: Some(vec![plan.tensor]),
+            context: Some(vec![plan.context]),
+            expert: Some(vec![plan.expert]),
+            expert_tensor: Some(vec![plan.expert_tensor]),
+            micro_batch: Some(vec![plan.micro_batch]),
+            ..self.clone()
+        }
+    }
+
     /// Lifts the limit of `key`; false if there was none.
     pub fn free(&mut self, key: &str) -> bool {
         match key {

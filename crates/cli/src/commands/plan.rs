@@ -5,13 +5,12 @@ use crate::commands::campaign::Progress;
 use crate::commands::plan_save::saved;
 use crate::commands::plan_search::{Run, relaxations};
 use crate::commands::{Answer, json, once, opened, stamp};
-use crate::commands::{candidates, plan_part, study};
+use crate::commands::{candidates, plan_events, plan_part, study};
 use crate::output::{Done, Failure};
 use crate::progress;
 use crate::whole_file::{WholeFile, apart, cannot_write};
 use clap::{Args, ValueEnum};
 use diagnostic::{Diagnostic, Diagnostics, counted};
-use engine::FlowOptions;
 use report::{Deadline, PlanAnswer};
 use scenario::{Opened, Scenario};
 use search::{Findings, Leader, Limits, Problem, Space};
@@ -61,7 +60,7 @@ pub struct PlanArgs {
     /// Threads; without: one a core. The answer does not depend on it
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Do not run the best plans in the event engine
+    /// Do not run the best plans in the event engine: rank them by the closed form
     #[arg(long)]
     pub no_flow: bool,
     /// The command that runs the best plan with a training program, after the answer
@@ -405,18 +404,26 @@ fn finish(
     let args = run.args;
     let (scenario, problem) = (&opened.loaded.scenario, &chosen.problem);
     let findings = &chosen.findings;
-    let leaders: Vec<Leader> =
-        findings.leaders.iter().filter_map(|f| search::leader(problem, &f.plan)).collect();
-    let flow: Vec<Result<f64, String>> = if args.no_flow {
+    let mut ran = if args.no_flow {
         Vec::new()
     } else {
-        let one = |(place, leader): (usize, &Leader)| {
-            progress::part("best plan by events", place, leaders.len());
-            by_events(leader, problem)
-        };
-        leaders.iter().enumerate().map(one).collect()
+        plan_events::ranked(run, problem, limits, findings)?
     };
-    let taken = leaders.first().map(|best| days(scenario, problem, best.found.step_s));
+    let considered = ran.len();
+    let first = findings.leaders.first();
+    let first_flow = ran.iter().find(|(l, _)| first.is_some_and(|f| f.plan == l.found.plan));
+    let first_flow = first_flow.and_then(|(_, step)| step.as_ref().ok().copied());
+    ran.truncate(run.top);
+    let (mut leaders, flow): (Vec<Leader>, Vec<Result<f64, String>>) = ran.into_iter().unzip();
+    if args.no_flow {
+        leaders =
+            findings.leaders.iter().filter_map(|f| search::leader(problem, &f.plan)).collect();
+    }
+    let of_best = |best: &Leader| match flow.first() {
+        Some(Ok(step_s)) => *step_s,
+        _ => best.found.step_s,
+    };
+    let taken = leaders.first().map(|best| days(scenario, problem, of_best(best)));
     let deadline = args.deadline.map(|wanted| Deadline { wanted, taken });
     let space = Space::new(problem, limits);
     let alike: Vec<Vec<(u64, u64)>> =
@@ -428,6 +435,10 @@ fn finish(
     } else {
         None
     };
+    let present_flow = present
+        .as_ref()
+        .filter(|_| !args.no_flow)
+        .and_then(|leader| plan_events::by_events(leader, problem).ok());
     let relaxed = if leaders.is_empty() && !findings.cut_short {
         relaxations(run, scenario, problem, limits)?
     } else {
@@ -443,6 +454,9 @@ fn finish(
         leaders: &leaders,
         alike: &alike,
         flow: &flow,
+        considered,
+        first_flow,
+        present_flow,
         neighbours: neighbours.as_deref().unwrap_or_default(),
         present: present.as_ref(),
         pareto: &pareto,
@@ -482,13 +496,6 @@ fn finish(
     }
     let late = deadline.is_some_and(|deadline| !deadline.is_met());
     Ok(Done { text, notes, yes: !leaders.is_empty() && !late })
-}
-
-fn by_events(leader: &Leader, problem: &Problem) -> Result<f64, String> {
-    let options = FlowOptions::default();
-    engine::flow(&leader.program, &problem.machine, &options).map(|answer| answer.step_s).map_err(
-        |problems| problems.0.first().map_or_else(String::new, |problem| problem.message.clone()),
-    )
 }
 
 /// The best plan under each guard.
