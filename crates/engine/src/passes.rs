@@ -107,8 +107,8 @@ pub fn message_wait_s(
 }
 
 /// Waiting of every rank, into `idle`: stage by stage for plain 1F1B, else the schedule's formula on
-/// the mean of the other ranks, whose first and last micro-batch it waits for; with
-/// [`message_wait_s`]. Seconds.
+/// the mean of the other ranks, whose first and last micro-batch it waits for, and whose pace it keeps
+/// ([`Schedule::pace_s`]); with [`message_wait_s`]. Seconds.
 ///
 /// Plain 1F1B `pairs` badly: a pair hands on its activation and its gradient at its end, so that of
 /// two neighbours, one micro-batch apart, one waits while the other runs. Each pair but those of the
@@ -153,6 +153,9 @@ pub fn bubbles(
             weight: (weight - own.weight) / others,
             pair: (pair - own.pair) / others,
         };
-        schedule.bubble_s(ranks.len() as u64, chunks, means) + message_wait_s
+        let behind = (schedule.pace_s(ranks.len() as u64, means) - own.both()).max(0.0);
+        schedule.bubble_s(ranks.len() as u64, chunks, means)
+            + behind * micro_batches as f64
+            + message_wait_s
     }));
 }

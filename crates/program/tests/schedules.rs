@@ -1,7 +1,7 @@
 //! Every schedule's order: against its published bubble and memory bound for equal costs, and
 //! against a longest-path computation of its own for unequal ones.
 
-use program::{Pass, PassKind, Schedule, Timetable};
+use program::{Pass, PassKind, Schedule, StageMeans, Timetable};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -46,6 +46,30 @@ fn exposed_messages_are_those_of_a_replay() {
         let gradients = (m - p) as f64 * (v as f64 - 2.0 / p as f64);
         let counted = Schedule::OneFOneB.exposed_messages((p, v, m), true);
         assert_eq!(found + gradients, counted, "p {p} v {v} m {m}");
+    }
+}
+
+/// V-Half's time a micro-batch, in passes that are not of one length, is its pace or a rank's work.
+#[test]
+fn the_pace_of_an_order_is_that_of_a_replay() {
+    for p in [2, 4, 8, 16] {
+        for [f, b, w] in [[10, 10, 10], [20, 10, 10], [10, 20, 10], [10, 20, 5], [10, 10, 20]] {
+            let end = |m: u64| {
+                let cost = |_: usize, pass: &Pass| match pass.kind {
+                    PassKind::Forward => f,
+                    PassKind::BackwardInput => b,
+                    _ => w,
+                };
+                let table = Timetable::new(Schedule::VHalf, p, 1, m, false);
+                let runs = table.replay(cost, 0).expect("no deadlock");
+                runs.iter().map(|r| r.end - r.start).max().expect("ranks") as f64
+            };
+            let found = (end(96) - end(48)) / 48.0;
+            let [forward, backward_input, weight] = [f, b, w].map(|s| 2.0 * s as f64);
+            let mean = StageMeans { forward, backward_input, weight, pair: 0.0 };
+            let pace = Schedule::VHalf.pace_s(p, mean).max(mean.both());
+            assert!((found / pace - 1.0).abs() < 1e-9, "p {p}, {f} {b} {w}: {found}, not {pace}");
+        }
     }
 }
 
