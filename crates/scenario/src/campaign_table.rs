@@ -1,6 +1,7 @@
 //! The `[campaign]` table: how the run is operated and priced.
 
-use crate::load::{ReadFile, is_path, part, read_text};
+use crate::files::{Files, is_path};
+use crate::load::part;
 use catalog::figure::{NOT_NEGATIVE, POSITIVE};
 use catalog::toml_reader::{Item, Table};
 use catalog::{Kind, Reliability};
@@ -85,16 +86,16 @@ impl Default for Campaign {
 }
 
 /// The scenario's `[campaign]`, or what its absence means.
-pub(crate) fn campaign(root: &mut Table<'_>, read_file: &ReadFile<'_>) -> Option<Campaign> {
+pub(crate) fn campaign(root: &mut Table<'_>, files: &Files<'_>) -> Option<Campaign> {
     if !root.has("campaign") {
         return Some(Campaign::default());
     }
     let mut table = root.take_table("campaign")?;
     let reliability = optional(&mut table, "reliability", |table| {
-        part(table, "reliability", |value| reliability(value, read_file))
+        part(table, "reliability", |value| reliability(value, files))
     });
     let economics = optional(&mut table, "economics", |table| {
-        part(table, "economics", |value| economics(value, read_file))
+        part(table, "economics", |value| economics(value, files))
     });
     let checkpoint = optional(&mut table, "checkpoint", |table| {
         table.take_word("checkpoint", &CheckpointMode::WORDS)
@@ -138,16 +139,17 @@ fn optional<T>(
     if table.has(key) { take(table).map(Some) } else { Some(None) }
 }
 
-fn reliability(value: &str, read_file: &ReadFile<'_>) -> Result<Reliability, Diagnostics> {
-    if is_path(value, ".toml") {
-        return catalog::parse_reliability(value, &read_text(value, read_file)?);
+fn reliability(value: &str, files: &Files<'_>) -> Result<Reliability, Diagnostics> {
+    if is_path(value) {
+        let (path, text) = files.text("campaign.reliability", value)?;
+        return catalog::parse_reliability(&path, &text);
     }
     catalog::reliability(value)
 }
 
-fn economics(value: &str, read_file: &ReadFile<'_>) -> Result<(String, String), Diagnostics> {
-    if is_path(value, ".toml") {
-        return Ok((value.to_owned(), read_text(value, read_file)?));
+fn economics(value: &str, files: &Files<'_>) -> Result<(String, String), Diagnostics> {
+    if is_path(value) {
+        return files.text("campaign.economics", value);
     }
     match catalog::text(Kind::Economics, value) {
         Some(text) => Ok((format!("catalog/economics/{value}.toml"), text.to_owned())),

@@ -11,6 +11,7 @@
 //! ```
 
 mod campaign_table;
+mod files;
 mod load;
 mod open;
 mod overrides;
@@ -18,7 +19,8 @@ mod plan_table;
 mod set;
 
 pub use campaign_table::{Campaign, CheckpointMode, Evaluation, Ramp};
-pub use load::{Loaded, ReadFile, edited, load};
+pub use files::{NAMING, ReadFile, beside, is_path, moved};
+pub use load::{Loaded, edited, load};
 pub use open::{Opened, SEARCHED, open};
 pub use set::{Machine, Set, is_set, parse_set};
 

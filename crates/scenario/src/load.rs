@@ -1,6 +1,7 @@
 //! Text to [`Scenario`].
 
 use crate::campaign_table::campaign;
+use crate::files::{Files, ReadFile, is_path};
 use crate::overrides::apply;
 use crate::plan_table::PlanTable;
 use crate::{Job, Scenario};
@@ -12,9 +13,6 @@ use model::Architecture;
 use std::ops::Range;
 use units::{Figure, Unit};
 
-/// Reads a file that a scenario names; the error is a sentence.
-pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
-
 /// A scenario and the texts it was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
@@ -24,6 +22,8 @@ pub struct Loaded {
     pub text: String,
     /// What should be known with the answer.
     pub warnings: Diagnostics,
+    /// Keys that name a file, with its path from the working directory.
+    pub named: Vec<(String, String)>,
 }
 
 /// A stage's own table: its length, plan changes, and place.
@@ -33,7 +33,8 @@ struct StageTable {
     span: Range<usize>,
 }
 
-/// Reads a scenario; `file` is its name in messages, `overrides` are `--set` pairs.
+/// Reads a scenario; `file` is its name in messages and where its relative paths begin
+/// ([`crate::beside`]), `overrides` are `--set` pairs, whose paths are as they are.
 ///
 /// # Errors
 /// Every problem of the scenario and of the files it names, each with its place.
@@ -43,28 +44,27 @@ pub fn load(
     overrides: &[(String, String)],
     read_file: &ReadFile<'_>,
 ) -> Result<Loaded, Diagnostics> {
-    load_as(file, text, overrides, read_file, true)
+    let text = apply(file, text, overrides)?;
+    let files = Files::new(file, overrides, read_file);
+    load_as(&shown_name(file, overrides), text, files, true)
 }
 
-/// As [`load`]; unless `legal`, the plans are not checked.
+/// As [`load`] for a text with its changes made; unless `legal`, the plans are not checked.
 pub(crate) fn load_as(
-    file: &str,
-    text: &str,
-    overrides: &[(String, String)],
-    read_file: &ReadFile<'_>,
+    shown: &str,
+    text: String,
+    files: Files<'_>,
     legal: bool,
 ) -> Result<Loaded, Diagnostics> {
-    let text = apply(file, text, overrides)?;
-    let shown = shown_name(file, overrides);
-    let reader = Reader::new(&shown, &text);
+    let reader = Reader::new(shown, &text);
     let mut warnings = Diagnostics::default();
-    let scenario = reader.root().and_then(|root| read(root, read_file, legal, &mut warnings));
+    let scenario = reader.root().and_then(|root| read(root, &files, legal, &mut warnings));
     let scenario = reader.into_result(scenario)?;
-    Ok(Loaded { scenario, text, warnings })
+    Ok(Loaded { scenario, text, warnings, named: files.named() })
 }
 
 /// A scenario's name in messages once `--set` has changed its text.
-fn shown_name(file: &str, overrides: &[(String, String)]) -> String {
+pub(crate) fn shown_name(file: &str, overrides: &[(String, String)]) -> String {
     if overrides.is_empty() { file.to_owned() } else { format!("{file} with --set") }
 }
 
@@ -75,16 +75,17 @@ pub fn edited(file: &str, text: &str, overrides: &[(String, String)]) -> Option<
 
 fn read(
     mut root: Table<'_>,
-    read_file: &ReadFile<'_>,
+    files: &Files<'_>,
     checked: bool,
     warnings: &mut Diagnostics,
 ) -> Option<Scenario> {
     let name = root.take_str("name");
-    let model = part(&mut root, "model", |value| model(value, read_file));
-    let recipe = part(&mut root, "recipe", |value| recipe(value, read_file));
-    let cluster = part(&mut root, "cluster", |value| cluster(value, read_file));
+    let own_name = name.as_deref().unwrap_or_default();
+    let model = part(&mut root, "model", |value| model(value, own_name, files));
+    let recipe = part(&mut root, "recipe", |value| recipe(value, files));
+    let cluster = part(&mut root, "cluster", |value| cluster(value, files));
     let stack = if root.has("stack") {
-        part(&mut root, "stack", |value| stack(value, read_file)).map(Some)
+        part(&mut root, "stack", |value| stack(value, files)).map(Some)
     } else {
         Some(None)
     };
@@ -93,12 +94,12 @@ fn read(
     let batch =
         if root.has("batch_sequences") { root.take_positive("batch_sequences") } else { None };
     let calibration = if root.has("calibration") {
-        part(&mut root, "calibration", |value| calibration(value, read_file)).map(Some)
+        part(&mut root, "calibration", |value| calibration(value, files)).map(Some)
     } else {
         Some(None)
     };
     let published = published(&mut root);
-    let campaign = campaign(&mut root, read_file);
+    let campaign = campaign(&mut root, files);
     let plan_span = root.span_of("plan");
     let plan = root.take_table("plan").map(PlanTable::read);
     let stages = stage_tables(&mut root);
@@ -119,9 +120,8 @@ fn read(
         reader.report(Diagnostic::error("catalog::missing-key", message), plan_span.clone());
     }
     let (model, recipe) = (model?, recipe?);
-    if recipe.model != model.name {
-        let message = format!("the recipe is `{}`'s, the model is `{}`", recipe.model, model.name);
-        warnings.push(Diagnostic::warning("scenario::recipe", message));
+    if let Some(warning) = other_model(&recipe, &model) {
+        warnings.push(warning);
     }
     let jobs = jobs(reader, &recipe, &model, (ranks, checked), batch, &plan, &plan_span, &stages?)?;
     let offloads = jobs.iter().any(|job| job.plan.offload_blocks > 0);
@@ -204,20 +204,10 @@ pub(crate) fn part<T>(
     }
 }
 
-/// A value is a file if it looks like one, else an id.
-pub(crate) fn is_path(value: &str, ending: &str) -> bool {
-    value.contains('/') || value.ends_with(ending)
-}
-
-pub(crate) fn read_text(path: &str, read_file: &ReadFile<'_>) -> Result<String, Diagnostics> {
-    read_file(path).map_err(|message| Diagnostic::error("scenario::file", message).into())
-}
-
-fn model(value: &str, read_file: &ReadFile<'_>) -> Result<Architecture, Diagnostics> {
-    if is_path(value, ".json") {
-        let name = value.rsplit('/').find(|p| *p != "config.json").unwrap_or(value);
-        let name = name.strip_suffix(".json").unwrap_or(name);
-        return model::parse_config(name, value, &read_text(value, read_file)?);
+fn model(value: &str, run: &str, files: &Files<'_>) -> Result<Architecture, Diagnostics> {
+    if is_path(value) {
+        let (path, text) = files.text("model", value)?;
+        return model::parse_config(model_name(value, run), &path, &text);
     }
     match catalog::text(Kind::Model, value) {
         Some(text) => model::parse_config(value, &format!("catalog/models/{value}.json"), text),
@@ -225,34 +215,69 @@ fn model(value: &str, read_file: &ReadFile<'_>) -> Result<Architecture, Diagnost
     }
 }
 
-fn recipe(value: &str, read_file: &ReadFile<'_>) -> Result<Recipe, Diagnostics> {
-    if is_path(value, ".toml") {
-        return catalog::parse_recipe(value, &read_text(value, read_file)?);
+/// A model is called as its file, or as the folder of a `config.json`, or as the run it lies beside:
+/// never by where the program was started.
+fn model_name<'a>(value: &'a str, run: &'a str) -> &'a str {
+    let words = ["config.json", ".", "..", ""];
+    let name = value.rsplit('/').find(|part| !words.contains(part)).unwrap_or(run);
+    name.strip_suffix(".json").unwrap_or(name)
+}
+
+fn recipe(value: &str, files: &Files<'_>) -> Result<Recipe, Diagnostics> {
+    if is_path(value) {
+        let (path, text) = files.text("recipe", value)?;
+        return catalog::parse_recipe(&path, &text);
     }
     catalog::recipe(value)
 }
 
-fn stack(value: &str, read_file: &ReadFile<'_>) -> Result<catalog::Stack, Diagnostics> {
-    if is_path(value, ".toml") {
-        return catalog::parse_stack(value, &read_text(value, read_file)?);
+/// A warning if the recipe is another model's. A recipe of one's own for a model of one's own may call
+/// it what it likes, and a configuration of a model's shape is that model.
+fn other_model(recipe: &Recipe, model: &Architecture) -> Option<Diagnostic> {
+    let (wanted, given) = (&recipe.model, &model.name);
+    let shipped = |id: &str| catalog::text(Kind::Model, id);
+    if wanted == given || (shipped(wanted).is_none() && shipped(given).is_none()) {
+        return None;
+    }
+    let known = shipped(wanted).and_then(|text| model::parse_config(given, wanted, text).ok());
+    let alike = known.is_some_and(|known| {
+        Architecture {
+            model_type: model.model_type.clone(),
+            max_positions: model.max_positions,
+            ..known
+        } == *model
+    });
+    let message = format!("the recipe is `{wanted}`'s, the model is `{given}`");
+    let hint = format!(
+        "tokens, batch and number formats are those of that run; a recipe of your own says `model = \"{given}\"`"
+    );
+    (!alike).then(|| Diagnostic::warning("scenario::recipe", message).hint(hint))
+}
+
+fn stack(value: &str, files: &Files<'_>) -> Result<catalog::Stack, Diagnostics> {
+    if is_path(value) {
+        let (path, text) = files.text("stack", value)?;
+        return catalog::parse_stack(&path, &text);
     }
     catalog::stack(value)
 }
 
-fn cluster(value: &str, read_file: &ReadFile<'_>) -> Result<catalog::Cluster, Diagnostics> {
-    if is_path(value, ".toml") {
-        return catalog::parse_cluster(value, &read_text(value, read_file)?);
+fn cluster(value: &str, files: &Files<'_>) -> Result<catalog::Cluster, Diagnostics> {
+    if is_path(value) {
+        let (path, text) = files.text("cluster", value)?;
+        return catalog::parse_cluster(&path, &text);
     }
     catalog::cluster(value)
 }
 
 /// A calibration of the catalog, or a file as `supernode calibrate` writes it.
-fn calibration(value: &str, read_file: &ReadFile<'_>) -> Result<kernel::Calibration, Diagnostics> {
-    if !is_path(value, ".toml") {
+fn calibration(value: &str, files: &Files<'_>) -> Result<kernel::Calibration, Diagnostics> {
+    if !is_path(value) {
         return kernel::calibration(value);
     }
     let id = value.rsplit('/').next().unwrap_or(value).trim_end_matches(".toml");
-    kernel::parse_calibration(id, value, &read_text(value, read_file)?)
+    let (path, text) = files.text("calibration", value)?;
+    kernel::parse_calibration(id, &path, &text)
 }
 
 fn stage_tables(root: &mut Table<'_>) -> Option<Vec<StageTable>> {

@@ -1,6 +1,7 @@
 //! A scenario whose plan is to be found: what its `[plan]` fixes, and the rest.
 
-use crate::load::{Loaded, ReadFile, load_as};
+use crate::files::{Files, ReadFile};
+use crate::load::{Loaded, load, load_as};
 use crate::overrides::apply;
 use diagnostic::Diagnostics;
 use toml_edit::{DocumentMut, Item, Value};
@@ -62,12 +63,12 @@ pub fn open(
 ) -> Result<Opened, Diagnostics> {
     let shown = apply(file, text, overrides)?;
     let Ok(mut document) = shown.parse::<DocumentMut>() else {
-        let loaded = load_as(file, text, overrides, read_file, true)?;
+        let loaded = load(file, text, overrides, read_file)?;
         return Ok(Opened { loaded, fixed: Vec::new(), complete: true });
     };
     let table = document.entry("plan").or_insert_with(|| Item::Table(toml_edit::Table::new()));
     let Some(table) = table.as_table_like_mut() else {
-        let loaded = load_as(file, text, overrides, read_file, true)?;
+        let loaded = load(file, text, overrides, read_file)?;
         return Ok(Opened { loaded, fixed: Vec::new(), complete: true });
     };
     let several = |key: &str, item: &Item| {
@@ -76,7 +77,7 @@ pub fn open(
     let complete = STAND_IN.iter().all(|(key, _)| table.contains_key(key))
         && table.iter().all(|(key, item)| !several(key, item));
     if complete {
-        let loaded = load_as(file, text, overrides, read_file, true)?;
+        let loaded = load(file, text, overrides, read_file)?;
         return Ok(Opened { loaded, fixed: Vec::new(), complete });
     }
     let mut fixed = Vec::new();
@@ -95,6 +96,7 @@ pub fn open(
         table.insert(key, Item::Value(value));
     }
     document.remove("stage");
-    let loaded = load_as(file, &document.to_string(), &[], read_file, false)?;
+    let loaded =
+        load_as(file, document.to_string(), Files::new(file, overrides, read_file), false)?;
     Ok(Opened { loaded: Loaded { text: shown, ..loaded }, fixed, complete })
 }

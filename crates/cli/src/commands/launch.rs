@@ -2,6 +2,7 @@
 
 use super::{Answer, json, stamp, with_texts};
 use crate::args::{Format, Framework, Import, Launch};
+use crate::commands::plan_save::from_folder_of;
 use crate::input;
 use crate::output::{Done, Failure};
 use crate::whole_file::{WholeFile, cannot_write, keep_all};
@@ -57,11 +58,16 @@ fn sentences(notes: &Diagnostics) -> Vec<Value> {
 
 pub fn import(args: &Import) -> Answer {
     let (name, text) = line(&args.line)?;
+    let cluster = if scenario::is_path(&args.cluster) {
+        from_folder_of(&path(args, "scenario.toml"), &args.cluster)
+    } else {
+        args.cluster.clone()
+    };
     let wanted = Wanted {
         file: &name,
         text: &text,
         framework: args.framework.map(Into::into),
-        cluster: &args.cluster,
+        cluster: &cluster,
         chips: args.chips,
         folder: args.output.trim_end_matches('/'),
     };
@@ -118,7 +124,8 @@ fn checked(args: &Import, imported: &Imported) -> Result<(), Diagnostics> {
     let read_file = |wanted: &str| {
         let own =
             [("recipe.toml", Some(&imported.recipe)), ("config.json", imported.config.as_ref())];
-        let found = own.iter().find(|(file, _)| path(args, file) == wanted);
+        let beside = |file: &str| scenario::beside(&path(args, "scenario.toml"), file);
+        let found = own.iter().find(|(file, _)| beside(file) == wanted);
         match found.and_then(|(_, text)| text.cloned()) {
             Some(text) => Ok(text),
             None => input::text(wanted, input::WRITTEN).map_err(|problem| problem.message),

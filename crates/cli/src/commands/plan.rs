@@ -487,7 +487,7 @@ fn finish(
         notes.push_str(&candidates::fill(table, problem, &Space::new(problem, limits), args)?);
     }
     if let (Some(mut out), Some(best)) = (files.save, leaders.first()) {
-        let (text, missing) = saved(run, opened, problem, &best.found.plan)?;
+        let (text, missing) = saved(out.name(), run, opened, problem, &best.found.plan)?;
         let path = out.name().to_owned();
         out.write_all(text.as_bytes()).map_err(|e| cannot_write(&path, &e))?;
         out.keep()?;

@@ -6,14 +6,38 @@ use diagnostic::Diagnostic;
 use plan::{FullBlocks, Plan};
 use scenario::Opened;
 use search::{Limits, Problem, Space};
+use std::path::{Component, Path, PathBuf};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value};
 
+/// `path`, which is from the working directory, as a file called `file` says it.
+pub fn from_folder_of(file: &str, path: &str) -> String {
+    if Path::new(path).is_absolute() || scenario::beside(file, path) == path {
+        return path.to_owned();
+    }
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = whole(Path::new(file).parent().unwrap_or(Path::new("")));
+    let path = whole(Path::new(path));
+    let shared = folder.components().zip(path.components()).take_while(|(a, b)| a == b).count();
+    let up: Vec<_> = folder.components().skip(shared).collect();
+    // What lies above a folder called `..` is known only to the disk.
+    if shared < 2 || up.contains(&Component::ParentDir) {
+        return path.to_string_lossy().into_owned();
+    }
+    let up = up.iter().map(|_| Component::ParentDir);
+    let from: PathBuf = up.chain(path.components().skip(shared)).collect();
+    let from = from.to_string_lossy().into_owned();
+    // A name alone would be an id but for its ending.
+    if scenario::is_path(&from) { from } else { format!("./{from}") }
+}
+
 /// The scenario's text with `best` as its plan and, for the recipe's other lengths, the best plan with
-/// the same weights on every rank; and notes about lengths for which there is none.
+/// the same weights on every rank; and notes about lengths for which there is none. It is to be written to
+/// `file`, and names files from there.
 ///
 /// # Errors
 /// A scenario that is no TOML; as [`Run::best`].
 pub fn saved(
+    file: &str,
     run: &Run<'_>,
     opened: &Opened,
     problem: &Problem,
@@ -24,6 +48,13 @@ pub fn saved(
     let mut document = parsed.map_err(|e| {
         Failure::from(Diagnostic::error("cli::save", format!("the scenario is no TOML: {e}")))
     })?;
+    for (key, path) in &opened.loaded.named {
+        let value = toml_edit::value(from_folder_of(file, path));
+        match key.split_once('.') {
+            Some((table, key)) => document[table][key] = value,
+            None => document[key] = value,
+        }
+    }
     document["chips"] = toml_edit::value(problem.ranks.cast_signed());
     document["plan"] = Item::Table(table(best, None));
     document.remove("stage");

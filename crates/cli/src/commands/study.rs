@@ -5,7 +5,7 @@ use super::study_text::study_text;
 use crate::args::{Format, pair};
 use crate::commands::campaign::{Progress, bar, with_threads};
 use crate::commands::plan_search::settle;
-use crate::commands::{Answer, Texts, json, once, opened, read, stamp};
+use crate::commands::{Answer, Texts, beside, json, once, opened, read, stamp};
 use crate::output::{Done, Failure};
 use crate::whole_file::{WholeFile, cannot_write};
 use catalog::toml_reader::{Item, Reader};
@@ -108,7 +108,7 @@ pub fn study(args: &Study) -> Answer {
     let mut hashed = text.clone();
     let mut ready = Vec::new();
     for (place, run) in (0_u64..).zip(&plan.runs) {
-        let (run, texts) = prepared(run, plan.guard)?;
+        let (run, texts) = prepared(&name, run, plan.guard)?;
         hashed.push_str(&run.opened.loaded.text);
         for (_, text) in &texts {
             hashed.push_str(text);
@@ -201,7 +201,7 @@ fn run(item: Item<'_>) -> Option<Asked> {
     Some(Asked { name: name?, scenario: scenario?, set: set?, fix: fix? })
 }
 
-fn prepared(asked: &Asked, guard: f64) -> Result<(Ready, Texts), Failure> {
+fn prepared(file: &str, asked: &Asked, guard: f64) -> Result<(Ready, Texts), Failure> {
     let pairs = |list: &[String]| -> Result<Vec<(String, String)>, Failure> {
         let one = |text: &String| {
             pair(text).map_err(|e| {
@@ -212,7 +212,8 @@ fn prepared(asked: &Asked, guard: f64) -> Result<(Ready, Texts), Failure> {
         list.iter().map(one).collect()
     };
     let (set, fix) = (pairs(&asked.set)?, pairs(&asked.fix)?);
-    let (opened, texts) = opened(&asked.scenario, &set)?;
+    let set = scenario::moved(file, &set);
+    let (opened, texts) = opened(&beside(file, &asked.scenario), &set)?;
     let mut limits = Limits::default();
     let mut problems = Diagnostics::default();
     if let Err(twice) = once("--fix", fix.iter().map(|(key, _)| key.as_str())) {

@@ -4,6 +4,7 @@ mod answers;
 mod bad;
 mod campaign;
 mod flow;
+mod guide;
 mod launch;
 mod study;
 mod writing;

@@ -23,7 +23,7 @@ pub struct Wanted<'a> {
     pub text: &'a str,
     /// The program, if not to be told from the arguments.
     pub framework: Option<Framework>,
-    /// The cluster to run on: a catalog id or a path.
+    /// The cluster to run on: a catalog id or a path from `folder`.
     pub cluster: &'a str,
     /// Ranks, if the line's launcher does not say or is to be overruled.
     pub chips: Option<u64>,
@@ -211,7 +211,8 @@ fn finish(
         return Err(arguments.problems);
     };
     let folder = wanted.folder.trim_end_matches('/');
-    let own_name = folder.rsplit('/').next().unwrap_or(folder).to_owned();
+    let last = folder.rsplit('/').next().filter(|name| !["", ".", ".."].contains(name));
+    let own_name = last.unwrap_or("imported").to_owned();
     let mut config = None;
     let (name, model) = match &draft.model {
         Model::Catalog(id) => (id.clone(), id.clone()),
@@ -222,14 +223,18 @@ fn finish(
                 (id.clone(), id)
             } else {
                 config = Some(text);
-                (own_name.clone(), format!("{folder}/config.json"))
+                (own_name.clone(), "config.json".to_owned())
             }
         }
     };
-    let title = format!("{name} from a line of {}", framework.word());
-    let recipe_path = format!("{folder}/recipe.toml");
+    // A `config.json` has the name of the run it lies beside.
+    let title = match config {
+        Some(_) => name.clone(),
+        None => format!("{name} from a line of {}", framework.word()),
+    };
+    // Named from where they lie beside each other, so that the folder can be moved.
     let scenario =
-        draft::scenario_text(&draft, &title, &model, &recipe_path, wanted.cluster, chips);
+        draft::scenario_text(&draft, &title, &model, "recipe.toml", wanted.cluster, chips);
     let recipe = draft::recipe_text(&draft, &name);
     Ok(Imported { framework, scenario, config, recipe, ignored, notes: arguments.problems })
 }
