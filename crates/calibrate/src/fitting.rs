@@ -7,7 +7,7 @@ use crate::check::check;
 use crate::collectives::{self, Measured};
 use crate::fit::{Axes, Fitted, Point, Problem, fit, place};
 use crate::fold::{FOLDS, folds, quantiles};
-use crate::kind::Kind;
+use crate::kind::{Kind, PAGE, one_chip};
 use crate::linear::least_absolute_positive;
 use crate::machine::Machine;
 use crate::points::efficiencies::{Efficiencies, Passes};
@@ -107,9 +107,14 @@ pub fn calibrate(tables: &[Table], subject: &Subject<'_>) -> Result<Calibrated, 
     run.all()?;
     let out = run.out;
     if out.errors.is_empty() {
-        return Err(Diagnostic::error("calibrate::few", "nothing in the tables can be fitted")
-            .hint("are the number formats and the shapes those of training? see the book")
-            .into());
+        // What was too little of each is told first.
+        let mut why = out.warnings;
+        let words = FORMATS.map(Dtype::word).join(", ");
+        why.push(
+            Diagnostic::error("calibrate::few", "nothing in the tables can be fitted")
+                .hint(format!("fitted are {words} at the shapes of training; {PAGE}")),
+        );
+        return Err(why);
     }
     let noisy = out.errors.iter().filter(|e| e.median > NOISE).map(|e| {
         let message = format!(
@@ -133,7 +138,9 @@ pub(crate) fn sort<'t>(
     let mut sorted: BTreeMap<Kind, Vec<&Table>> = BTreeMap::new();
     let mut problems = Diagnostics::default();
     for table in tables {
-        let checked = Kind::of(table).and_then(|kind| Ok((kind, check(table, kind, machine)?)));
+        let checked = one_chip(table)
+            .and_then(|()| Kind::of(table))
+            .and_then(|kind| Ok((kind, check(table, kind, machine)?)));
         match checked {
             Ok((kind, found)) => {
                 warnings.extend(Diagnostics(found));
@@ -241,7 +248,11 @@ impl<'a> Run<'a> {
             }
             (all, latent) => all.or(latent),
         };
-        let trained = surface.as_ref().map(|s| self.training(dtype, s)).transpose()?;
+        // Without kernels of a prefill, what is known of the chip stands in for them.
+        let known =
+            surface.as_ref().map(|s| (s.fitted.axes.clone(), s.fitted.solution.values.clone()));
+        let known = known.or_else(|| self.known_attention(dtype));
+        let trained = known.map(|(axes, values)| self.training(dtype, axes, values)).transpose()?;
         match trained.filter(|fits| !fits.is_empty()) {
             // Training runs the kernels of training.
             Some(fits) => self.out.surfaces.extend(fits),
@@ -250,6 +261,15 @@ impl<'a> Run<'a> {
         let gathered = self.gathered(dtype)?;
         self.out.surfaces.extend(gathered);
         Ok(())
+    }
+
+    /// The base's efficiencies of attention at our nodes.
+    fn known_attention(&self, dtype: Dtype) -> Option<(Axes, Vec<f64>)> {
+        let entry = self.subject.base?.surface(Operation::Attention, dtype)?;
+        let axes = sequences::axes();
+        let size = axes.iter().map(Vec::len).product::<usize>();
+        let values = (0..size).map(|n| entry.surface.at(place(&axes, n))).collect();
+        Some((axes, values))
     }
 
     fn experts(&mut self, dtype: Dtype) -> Result<(), Diagnostics> {

@@ -32,6 +32,10 @@ pub enum Kind {
     AllReduce,
 }
 
+/// Where the columns of every table stand.
+pub(crate) const PAGE: &str = "columns and words: the book's page `Formats of other tools`, section \
+                               `Measured kernels` (docs/src/reference/formats.md)";
+
 /// Kinds with their word and columns, those with the most telling columns first.
 const KINDS: [(Kind, &str, &[&str]); 12] = [
     (
@@ -143,6 +147,28 @@ const KINDS: [(Kind, &str, &[&str]); 12] = [
     (Kind::Gemm, "gemm", &["dtype", "m", "n", "k", "latency_ms"]),
 ];
 
+/// Refuses a table of several chips: a calibration is of one, and shares of its own peaks.
+///
+/// # Errors
+/// The values of the column that tells chips apart.
+pub(crate) fn one_chip(table: &Table) -> Result<(), Diagnostics> {
+    for column in ["chip", "accelerator"] {
+        let Ok(words) = table.word(column) else { continue };
+        let mut chips: Vec<&str> = words.iter().map(String::as_str).collect();
+        chips.sort_unstable();
+        chips.dedup();
+        if chips.len() > 1 {
+            let message =
+                format!("rows of {} chips in column `{column}`: {}", chips.len(), chips.join(", "));
+            return Err(Diagnostic::error("calibrate::chips", message)
+                .at(&table.file, 0..0)
+                .hint("a calibration is of one chip: keep the rows of the one that `--chip` names")
+                .into());
+        }
+    }
+    Ok(())
+}
+
 impl Kind {
     /// What tables can measure: a word for it, and the columns that tell it.
     ///
@@ -171,12 +197,19 @@ impl Kind {
         let Some((_, word, columns)) = nearest.filter(|(_, _, columns)| share(columns) >= 0.5)
         else {
             let words: Vec<&str> = KINDS.iter().map(|k| k.1).collect();
+            let columns =
+                |kind| KINDS.iter().find(|k| k.0 == kind).map_or(String::new(), |k| k.2.join(", "));
+            let nearer = if table.has("collective") {
+                format!("collectives have the columns {}; ", columns(Self::Collectives))
+            } else {
+                String::new()
+            };
             return Err(Diagnostic::error(
                 "calibrate::kind",
                 format!("the columns are of no known table: {}", table.names().join(", ")),
             )
             .at(&table.file, 0..0)
-            .hint(format!("tables are read of {}", words.join(", ")))
+            .hint(format!("{nearer}tables are read of {}; {PAGE}", words.join(", ")))
             .into());
         };
         let missing = columns.iter().filter(|c| !table.has(c)).map(|c| {

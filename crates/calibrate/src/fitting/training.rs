@@ -10,13 +10,16 @@ use kernel::{Operation, Surface};
 
 impl Run<'_> {
     /// Forward and backward attention by the kernels of training, each as a smooth deviation: of
-    /// the kernels measured at many shapes the first, of the first the second. Empty if not measured.
+    /// the `known` values on axes of kernels measured at many shapes the first, of the first the second.
+    /// Empty if not measured.
     pub(super) fn training(
         &mut self,
         dtype: Dtype,
-        known: &SurfaceFit,
+        axes: Axes,
+        known: Vec<f64>,
     ) -> Result<Vec<SurfaceFit>, Diagnostics> {
         let mut fits: Vec<SurfaceFit> = Vec::new();
+        let (all, mut prior) = (axes, known);
         for (operation, pass) in
             [(Operation::Attention, Pass::Forward), (Operation::AttentionBackward, Pass::Backward)]
         {
@@ -24,8 +27,6 @@ impl Run<'_> {
             for table in self.tables(Kind::Training) {
                 points.extend(sequences::training(table, &self.machine, dtype, pass)?);
             }
-            let base = &fits.last().unwrap_or(known).fitted;
-            let (all, prior) = (base.axes.clone(), base.solution.values.clone());
             let planes = measured(&all[2], &points);
             let axes = [all[0].clone(), all[1].clone(), all[2][planes.clone()].to_vec()];
             let narrow = prior.chunks(all[2].len()).flat_map(|row| row[planes.clone()].to_vec());
@@ -35,7 +36,8 @@ impl Run<'_> {
                 break;
             };
             self.report(&fit, &points, 0, &[]);
-            widen(&mut fit, all, &prior, planes.start);
+            widen(&mut fit, all.clone(), &prior, planes.start);
+            prior.clone_from(&fit.fitted.solution.values);
             fits.push(fit);
         }
         Ok(fits)

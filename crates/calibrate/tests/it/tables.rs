@@ -201,4 +201,23 @@ fn what_a_query_takes_beside_its_gathered_keys_is_told_from_its_products() {
     // Without the column the same times are of causal kernels, which they beat.
     let dense = gathered(share, 400.0).replace(",topk,", ",choice,");
     assert!(!refused(&dense).is_empty());
+
+#[test]
+fn attention_of_training_alone_leans_on_what_is_known_of_the_chip() {
+    let all = include_str!("../../../../catalog/measurements/kernels/attention.csv");
+    let (head, rows) = all.split_once('\n').expect("a head");
+    let own: Vec<&str> = rows.lines().filter(|row| row.starts_with("H200,")).collect();
+    let table = |rows: &[&str]| format!("{head}\n{}\n", rows.join("\n"));
+    let found = fitted(&table(&own)).expect("enough shapes of one chip");
+    for operator in ["attention-training bf16", "attention-backward bf16"] {
+        let error = found.errors.iter().find(|e| e.operator == operator).expect(operator);
+        assert!(error.median < 0.1, "{error:?}");
+    }
+    // Shares of one chip's peaks: several chips in one table are several calibrations.
+    let told = refused(all);
+    assert!(told[0].contains("A100-PCIe-80GB, GB200, GB300, H200"), "{told:?}");
+    // Too few to fit anything: what was too little comes with it.
+    let told = refused(&table(&own[..2]));
+    assert!(told.iter().any(|m| m.contains("too few to fit")), "{told:?}");
+    assert!(told.iter().any(|m| m.contains("nothing in the tables")), "{told:?}");
 }

@@ -71,7 +71,8 @@ pub fn calibrate(args: &Calibrate) -> Result<Done, Failure> {
         }
         write_file(output, text.as_bytes())?;
         notes.push_str(&format!(
-            "wrote `{output}`; a scenario names it: calibration = \"{output}\"\n"
+            "wrote `{output}`; a scenario beside it names it: calibration = \"{}\"\n",
+            file_name(output)
         ));
     }
     let text = match args.format {
