@@ -201,6 +201,7 @@ fn what_a_query_takes_beside_its_gathered_keys_is_told_from_its_products() {
     // Without the column the same times are of causal kernels, which they beat.
     let dense = gathered(share, 400.0).replace(",topk,", ",choice,");
     assert!(!refused(&dense).is_empty());
+}
 
 #[test]
 fn attention_of_training_alone_leans_on_what_is_known_of_the_chip() {
