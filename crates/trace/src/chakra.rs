@@ -284,3 +284,11 @@ pub fn groups(file: &str, text: &str) -> Result<BTreeMap<String, Vec<u64>>, Diag
     }
     Ok(groups)
 }
+
+/// The object that [`groups`] reads, a group a line.
+pub fn write_groups(groups: &BTreeMap<String, Vec<u64>>) -> String {
+    let line = |(name, members): (&String, &Vec<u64>)| {
+        format!("  {}: {}", serde_json::json!(name), serde_json::json!(members))
+    };
+    format!("{{\n{}\n}}\n", groups.iter().map(line).collect::<Vec<_>>().join(",\n"))
+}

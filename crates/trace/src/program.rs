@@ -164,7 +164,12 @@ impl TraceProgram {
     fn check_trace(&self, trace: &RankTrace, problems: &mut Diagnostics) {
         let mut tell = |node: &Node, text: String| {
             let text = format!("node `{}` ({}): {text}", node.id, shortened(&node.name));
-            problems.push(Diagnostic::error("trace::node", text).at(trace.file.as_str(), 0..0));
+            let problem = Diagnostic::error("trace::node", text).at(trace.file.as_str(), 0..0);
+            let hint = "a JSON program lists its `groups`; for Chakra files `--groups FILE` does, \
+                        an object of lists of ranks";
+            let ungrouped = matches!(&node.work, Work::Collective { group: Some(name), .. }
+                if !self.groups.contains_key(name));
+            problems.push(if ungrouped { problem.hint(hint) } else { problem });
         };
         let ids: BTreeSet<u64> = trace.nodes.iter().map(|n| n.id).collect();
         for pair in trace.nodes.windows(2).filter(|w| w[0].id >= w[1].id) {

@@ -6,7 +6,7 @@ use crate::input;
 use crate::output::{Done, Failure, deliver, ends_in};
 use crate::whole_file::{apart, write_file};
 use clap::{Args, Subcommand};
-use diagnostic::{Diagnostic, Diagnostics};
+use diagnostic::{Diagnostic, Diagnostics, counted};
 use fabric::Network;
 use std::collections::BTreeMap;
 use trace::{OnInfraGraph, OnNetwork, TraceProgram};
@@ -157,6 +157,12 @@ fn program(input: &Input) -> Result<(TraceProgram, String), Failure> {
             trace::json_program::read(path, &text).map_err(|p| failure(p, path, &text))?;
         return Ok((program, text));
     }
+    if let Some(path) = input.files.iter().find(|path| ends_in(path, "xml")) {
+        let text = format!("`{path}` is a collective of MSCCL, and no program of ranks");
+        let hint = "its steps move chunks, which the formats of programs do not hold: \
+                    `supernode trace run FILE.xml --bytes 1GiB --cluster ID` runs it alone";
+        return Err(Diagnostic::error("cli::option", text).hint(hint).into());
+    }
     let names = rank_files(&input.files)?;
     let files: Vec<(String, Vec<u8>)> = names
         .into_iter()
@@ -286,19 +292,25 @@ fn run_program(args: &Run) -> Answer {
 
 fn convert_program(args: &Convert) -> Answer {
     let (program, _) = program(&args.input)?;
-    let written = if ends_in(&args.output, "json") {
+    if ends_in(&args.output, "json") {
         write_file(&args.output, trace::json_program::write(&program).as_bytes())?;
-        1
-    } else if let Some((before, after)) = args.output.split_once("%d") {
-        let files = trace::chakra::write(&program);
-        for (rank, bytes) in files.iter().enumerate() {
-            write_file(&format!("{before}{rank}{after}"), bytes)?;
-        }
-        files.len()
-    } else {
+        let notes = format!("wrote `{}`\n", args.output);
+        return Ok(Done { text: String::new(), notes, yes: true });
+    }
+    let Some((before, after)) = args.output.split_once("%d") else {
         let text = format!("`{}` is neither `name.json` nor `name.%d.et`", args.output);
         return Err(Diagnostic::error("cli::option", text).into());
     };
-    let notes = format!("wrote {written} files\n");
+    let files = trace::chakra::write(&program);
+    for (rank, bytes) in files.iter().enumerate() {
+        write_file(&format!("{before}{rank}{after}"), bytes)?;
+    }
+    let mut notes = format!("wrote {}\n", counted(files.len() as u64, "file"));
+    if !program.groups.is_empty() {
+        // A Chakra trace names its groups; who is in them stands in a file of its own.
+        let file = format!("{before}groups.json");
+        write_file(&file, trace::chakra::write_groups(&program.groups).as_bytes())?;
+        notes.push_str(&format!("wrote the groups they name; `trace run` needs --groups {file}\n"));
+    }
     Ok(Done { text: String::new(), notes, yes: true })
 }
