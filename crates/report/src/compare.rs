@@ -252,16 +252,32 @@ fn steps(group: &CompareGroup) -> String {
     let row = |c: &Contender| {
         let stage = main_stage(c);
         let gap = c.planned.iter().map(|p| p.gap).fold(0.0, f64::max);
+        let left = match c.planned.is_empty() {
+            true => "not searched".to_owned(),
+            false if gap == 0.0 => "none".to_owned(),
+            false => format!("by {} at most", per_cent(gap)),
+        };
         vec![
+            format_seconds(stage.step_s.value),
             format_seconds(stage.step_s.median),
             per_cent(stage.mfu.median),
             format!("{:.1}", head_room(c) / GIB),
-            if c.planned.is_empty() { "own".to_owned() } else { per_cent(gap) },
+            left,
             short_plan(stage),
         ]
     };
-    let head = ["machine", "step", "MFU", "GiB free", "better left?", "plan of the main stage"];
-    table("Steps (MFU of the BF16 peak)", &head, rows(group, row))
+    let head = [
+        "machine",
+        "step",
+        "p50 step",
+        "p50 MFU",
+        "GiB free",
+        "a faster plan",
+        "plan of the main stage",
+    ];
+    let note = "step: every figure at its value, as `rehearse` prints it; p50: the median over the \
+                figures' ranges, on which all below rests; MFU of the BF16 peak\n";
+    table("Steps", &head, rows(group, row)) + note
 }
 
 fn spread(s: &campaign::Spread, shown: fn(f64) -> String) -> String {

@@ -88,6 +88,7 @@ fn contender(answer: &CompareAnswer<'_>, group: &CompareGroup, c: &Contender) ->
         "fabric": levels,
         "plans": plans,
         "step_s": stage.step_s.median,
+        "step_central_s": stage.step_s.value,
         "mfu_ratio": stage.mfu.median,
         "free_bytes": head_room(c),
         "step_shares": lost,

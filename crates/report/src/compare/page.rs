@@ -39,7 +39,7 @@ pub fn compare_page(json: &Value, answer: &CompareAnswer<'_>) -> String {
     summary::assumptions(&mut page, answer);
     page.section("How to read it");
     page.say(
-        "Bars and dots are medians and whiskers hold nine of ten played runs, over chance (failures) and \
+        "Bars and dots are medians (p50), steps too, and whiskers hold nine of ten played runs, over chance (failures) and \
          over every uncertain figure. A ratio compares runs pair by pair: what two machines share, such as \
          the number of tokens or how a cluster is operated, cancels. A difference is called larger than \
          the uncertainty when nine of ten pairs agree on its sign. Dollars are US dollars of the year of \
@@ -207,12 +207,24 @@ fn step_shares(page: &mut Page, group: &CompareGroup) {
         })
         .collect();
     let rows = stacked("shares of a step", &bars, &KINDS, per_cent);
-    page.figure(&rows.draw(), "Shares of a step of the stage with most tokens, and its duration.");
+    page.figure(
+        &rows.draw(),
+        "Shares of a step of the stage with most tokens, and its duration (p50).",
+    );
 }
 
 fn tables(page: &mut Page, equal: Equal, group: &CompareGroup) {
-    let head =
-        ["machine", "chips", "peak a chip", "memory", "free", "step", "MFU", "useful", "energy"];
+    let head = [
+        "machine",
+        "chips",
+        "peak a chip",
+        "memory",
+        "free",
+        "p50 step",
+        "MFU",
+        "useful",
+        "energy",
+    ];
     let mut table = Table { head: head.map(str::to_owned).to_vec(), left: 1, ..Table::default() };
     if equal != Equal::Listed {
         table.head.push("of the first's".to_owned());
