@@ -5,8 +5,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Rehearse the training of a large model on a supernode.
 #[derive(Debug, Parser)]
-#[command(name = "supernode", version, about, after_help = examples::ALL)]
+#[command(
+    name = "supernode",
+    version,
+    about,
+    after_help = examples::ALL,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Arguments {
+    /// How to print the main answer
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PageFormat,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -196,9 +205,10 @@ pub enum CatalogCommand {
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
-    /// Every figure of a chip, cluster or recipe, with range, origin and source
+    /// Every figure of a chip, cluster, recipe, calibration, stack, reliability or economics file, with
+    /// range, origin and source
     Show {
-        /// Its id
+        /// Its id; `calibrations/h100` where kinds share a name
         id: String,
         /// How to print
         #[arg(long, value_enum, default_value = "text")]
@@ -224,13 +234,13 @@ pub const DEFAULT: &str = "deepseek-v4-pro-on-atlas-950";
 
 impl Rehearse {
     /// What `supernode` without arguments does.
-    pub fn default_scenario() -> Self {
+    pub fn default_scenario(format: PageFormat) -> Self {
         Self {
             scenario: DEFAULT.to_owned(),
             set: Vec::new(),
             engine: Engine::Estimate,
             flow: crate::commands::flow::FlowArgs::default(),
-            format: PageFormat::Text,
+            format,
             output: None,
         }
     }

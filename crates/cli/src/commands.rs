@@ -13,6 +13,7 @@ pub mod plan_events;
 pub mod plan_part;
 pub mod plan_save;
 pub mod plan_search;
+mod show;
 pub mod study;
 mod study_text;
 pub mod trace;
@@ -23,7 +24,7 @@ use crate::output::{Done, Failure, deliver, ends_in};
 use crate::progress;
 use crate::whole_file::{apart, write_file};
 use catalog::Kind;
-use diagnostic::{Diagnostic, Diagnostics, nearest};
+use diagnostic::{Diagnostic, Diagnostics, Severity, nearest};
 use engine::Rehearsal;
 use rayon::prelude::*;
 use report::Stamp;
@@ -96,7 +97,10 @@ fn run_program(args: &Rehearse, path: &str, scenario: &scenario::Scenario) -> An
 
 pub fn plan_check(args: &Rehearse) -> Answer {
     flow::refuse_where_nothing_runs(args)?;
-    let (loaded, rehearsal) = rehearsed(args)?;
+    let (loaded, rehearsal) = match rehearsed(args) {
+        Err(failure) if is_illegal(&failure) => return illegal(args, &failure),
+        other => other?,
+    };
     let scenario = &loaded.scenario;
     let (sheet, fits) = report::check(scenario, &rehearsal);
     let answer = || {
@@ -110,6 +114,35 @@ pub fn plan_check(args: &Rehearse) -> Answer {
     };
     let notes = report::render(&loaded.warnings, &|_| None);
     deliver(Done { text, notes, yes: fits }, args.output.as_deref())
+}
+
+/// Whether all that is wrong is the plan itself: a question that was understood.
+fn is_illegal(failure: &Failure) -> bool {
+    let mut errors = failure.problems.0.iter().filter(|p| p.severity == Severity::Error);
+    errors.all(|problem| problem.code == "plan::illegal")
+}
+
+/// The answer that a plan is not legal.
+fn illegal(args: &Rehearse, failure: &Failure) -> Answer {
+    let text_of = |name: &str| {
+        failure.texts.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone())
+    };
+    // The scenario itself is the last that was read.
+    let own = failure.texts.last().map_or("", |(_, text)| text);
+    let table = own.parse::<toml_edit::DocumentMut>().unwrap_or_default();
+    let name = table.get("name").and_then(|name| name.as_str()).unwrap_or(&args.scenario);
+    let read: String = failure.texts.iter().map(|(_, text)| text.as_str()).collect();
+    let stamp = stamp("supernode.plan-check/1", &read);
+    let answer = report::illegal_json(&stamp, name, &failure.problems, &text_of);
+    let text = match args.format {
+        PageFormat::Text => {
+            let problems = report::render_each(&failure.problems, &text_of);
+            format!("{name}\n\nThe plan is not legal.\n\n{}\n", problems.trim_end())
+        }
+        PageFormat::Json => json(&answer),
+        PageFormat::Html => report::illegal_page(&answer, name, &failure.problems),
+    };
+    deliver(Done { text, notes: String::new(), yes: false }, args.output.as_deref())
 }
 
 fn rehearsed(args: &Rehearse) -> Result<(Loaded, Rehearsal), Failure> {
@@ -168,6 +201,12 @@ fn reading_text<T>(
         Ok(loaded) => Ok((loaded, texts)),
         Err(problems) => Err(Failure { problems, texts }),
     }
+}
+
+/// What a study or set names as a scenario: an id, or a path from its own folder.
+fn beside(file: &str, scenario: &str) -> String {
+    let path = catalog::text(Kind::Scenario, scenario).is_none() && scenario::is_path(scenario);
+    if path { scenario::beside(file, scenario) } else { scenario.to_owned() }
 }
 
 /// A scenario's name in messages and its text: a shipped id, else a file.
@@ -235,39 +274,9 @@ pub fn catalog(args: &Catalog) -> Answer {
     let text = match &args.command {
         CatalogCommand::List { format: Format::Text } => report::catalog_list(),
         CatalogCommand::List { format: Format::Json } => json(&report::catalog_list_json(&stamp)),
-        CatalogCommand::Show { id, format } => show(id, *format, &stamp)?,
+        CatalogCommand::Show { id, format } => return show::show(id, *format, &stamp),
     };
     Ok(Done { text, notes: String::new(), yes: true })
-}
-
-fn show(id: &str, format: Format, stamp: &Stamp) -> Result<String, Failure> {
-    let failure = |problems| Failure { problems, texts: Vec::new() };
-    let page = |name: &str, figures: &[(String, &units::Figure)]| match format {
-        Format::Text => report::catalog_show(name, figures),
-        Format::Json => json(&report::catalog_show_json(stamp, name, figures)),
-    };
-    if catalog::chip_ids().contains(&id) {
-        let chip = catalog::chip(id).map_err(failure)?;
-        return Ok(page(&chip.name, &chip.figures()));
-    }
-    if catalog::cluster_ids().contains(&id) {
-        let cluster = catalog::cluster(id).map_err(failure)?;
-        return Ok(page(&cluster.name, &cluster.figures()));
-    }
-    if catalog::recipe_ids().contains(&id) {
-        let recipe = catalog::recipe(id).map_err(failure)?;
-        return Ok(page(&recipe.id, &recipe.figures()));
-    }
-    let ids = [catalog::chip_ids(), catalog::cluster_ids(), catalog::recipe_ids()].concat();
-    let mut problem = Diagnostic::error(
-        "catalog::unknown",
-        format!("no chip, cluster or recipe is called `{id}`"),
-    );
-    problem.hint = Some(nearest(id, ids).map_or_else(
-        || "`supernode catalog list` names them; `supernode model` shows models".to_owned(),
-        |near| format!("did you mean `{near}`?"),
-    ));
-    Err(problem.into())
 }
 
 pub fn validate(args: &Validate) -> Answer {
@@ -330,6 +339,7 @@ fn stamp(schema: &'static str, input: &str) -> Stamp {
         Kind::Cluster,
         Kind::Recipe,
         Kind::Calibration,
+        Kind::Stack,
         Kind::Model,
         Kind::Reliability,
         Kind::Economics,

@@ -38,7 +38,7 @@ fn run() -> ExitCode {
     }
     whole_file::answer_signals();
     let result = match arguments.command {
-        None => commands::rehearse(&args::Rehearse::default_scenario()),
+        None => commands::rehearse(&args::Rehearse::default_scenario(arguments.format)),
         Some(Command::Rehearse(a)) => commands::rehearse(&a),
         Some(Command::Model(a)) => commands::model(&a),
         Some(Command::Catalog(a)) => commands::catalog(&a),

@@ -109,6 +109,7 @@ fn shipped(name: &str) -> Option<String> {
         Kind::Cluster,
         Kind::Recipe,
         Kind::Calibration,
+        Kind::Stack,
         Kind::Model,
         Kind::Reliability,
         Kind::Economics,

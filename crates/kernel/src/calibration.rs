@@ -211,6 +211,29 @@ impl Calibration {
         }
     }
 
+    /// Every figure with its path, those that a rehearsal names by the name it uses. What a rehearsal
+    /// calls `calibration.kernel_time` is `range` here, wider where the calibration is borrowed.
+    pub fn figures(&self) -> Vec<(String, &Figure)> {
+        let known = [
+            ("kernel_time", &self.range),
+            ("fixed_matrix", &self.fixed_matrix),
+            ("fixed_vector", &self.fixed_vector),
+            ("memory_efficiency", &self.memory.efficiency),
+            ("memory_vector", &self.memory.vector),
+            ("memory_routing", &self.memory.routing),
+            ("backward_data_gradient", &self.backward.data_gradient),
+            ("backward_weight_gradient", &self.backward.weight_gradient),
+            ("backward_grouped_weight_gradient", &self.backward.grouped_weight_gradient),
+            ("backward_attention", &self.backward.attention),
+        ];
+        let some = [("expert_start", &self.expert_start), ("sustained", &self.sustained)];
+        let some = some.into_iter().filter_map(|(key, figure)| Some((key, figure.as_ref()?)));
+        let mut all: Vec<_> =
+            known.into_iter().chain(some).map(|(k, f)| (format!("calibration.{k}"), f)).collect();
+        all.extend(self.skew.iter().map(|(load, f)| (format!("calibration.skew.{load}"), f)));
+        all
+    }
+
     /// The surface used for an operation in a format.
     pub fn surface(&self, operation: Operation, dtype: Dtype) -> Option<&SurfaceEntry> {
         let row = operation_index(operation)?;

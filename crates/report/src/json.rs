@@ -1,6 +1,7 @@
 //! The rehearsal as JSON: schema `supernode.rehearse/1`.
 
 use crate::sheet::{assumed_figures, phase_list};
+use diagnostic::Diagnostics;
 use engine::{Interval, Rehearsal, StageAnswer};
 use scenario::Scenario;
 use serde_json::{Map, Value, json};
@@ -67,6 +68,7 @@ pub fn rehearse_json(stamp: &Stamp, scenario: &Scenario, rehearsal: &Rehearsal) 
         "engine": "estimate",
         "calibration": rehearsal.machine.calibration.id,
         "calibration_borrowed": !rehearsal.machine.own_calibration,
+        "stack": rehearsal.machine.stack.id,
         "main_sequence": rehearsal.stages[rehearsal.main].job.sequence,
         "days": interval(&rehearsal.days),
         "fits": rehearsal.overfull().is_empty(),
@@ -95,7 +97,22 @@ pub fn check_json(stamp: &Stamp, scenario: &Scenario, rehearsal: &Rehearsal) -> 
         })
         .collect();
     let fits = rehearsal.stages.iter().all(|s| s.fullest().1 <= capacity);
-    stamp.on(json!({ "scenario": scenario.name, "legal": true, "fits": fits, "stages": stages }))
+    stamp.on(json!({
+        "scenario": scenario.name, "legal": true, "fits": fits, "stages": stages, "problems": [],
+    }))
+}
+
+/// That a plan is not legal and why, in the same schema. Whether it would fit is not known.
+pub fn illegal_json(
+    stamp: &Stamp,
+    name: &str,
+    problems: &Diagnostics,
+    text_of: &dyn Fn(&str) -> Option<String>,
+) -> Value {
+    stamp.on(json!({
+        "scenario": name, "legal": false, "fits": null, "stages": [],
+        "problems": crate::problems::listed(problems, text_of),
+    }))
 }
 
 fn memory(stage: &StageAnswer) -> Value {

@@ -28,20 +28,20 @@ mod words;
 pub use algorithm_sheet::AlgorithmRun;
 pub use calibrate_page::{blind_json, blind_text, calibrate_json, calibrate_text};
 pub use campaign::{CampaignAnswer, campaign_json, campaign_page, campaign_text};
-pub use catalog_page::{catalog_list, catalog_list_json, catalog_show, catalog_show_json};
+pub use catalog_page::{Shown, catalog_list, catalog_list_json, catalog_show, catalog_show_json};
 pub use compare::{CompareAnswer, CompareGroup, compare_json, compare_page, compare_text};
 pub use fabric_page::{
     FabricQuestion, FabricRow, fabric_json, fabric_text, topology_json, topology_text,
 };
 pub use fabric_svg::topology_svg;
 pub use flow_sheet::{engine_gaps_text, flow_json, flow_sheet, flow_text, program_json};
-pub use json::{Stamp, check_json, rehearse_json};
+pub use json::{Stamp, check_json, illegal_json, rehearse_json};
 pub use model_page::{model_json, model_text};
 pub use plan_page::{
     Deadline, PlanAnswer, plan_json, plan_text, plan_value, plan_words, recompute_words,
 };
-pub use problems::{plain, problems_json, render};
-pub use rehearse_page::{check_page, rehearse_page};
+pub use problems::{plain, problems_json, render, render_each};
+pub use rehearse_page::{check_page, illegal_page, rehearse_page};
 pub use sheet::{check, sheet};
 pub use trace_page::{trace_json, trace_page, trace_text};
 pub use validation::{validation_json, validation_text};

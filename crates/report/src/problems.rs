@@ -11,6 +11,17 @@ const SHOWN: usize = 50;
 /// The first 50 problems with their source lines and hints, and how many more there are; `text_of`
 /// gives the text of a file by the name it has in messages.
 pub fn render(problems: &Diagnostics, text_of: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut out = render_each(problems, text_of);
+    let errors = problems.0.iter().filter(|p| p.severity == Severity::Error).count();
+    if errors > 0 {
+        let plural = if errors == 1 { "" } else { "s" };
+        out.push_str(&format!("{errors} error{plural}; no answer\n"));
+    }
+    out
+}
+
+/// The same where the problems are the answer.
+pub fn render_each(problems: &Diagnostics, text_of: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::new();
     for problem in problems.0.iter().take(SHOWN) {
         out.push_str(&one(problem, text_of));
@@ -18,11 +29,6 @@ pub fn render(problems: &Diagnostics, text_of: &dyn Fn(&str) -> Option<String>) 
     }
     if let Some(more @ 1..) = problems.0.len().checked_sub(SHOWN) {
         out.push_str(&format!("and {more} more, not shown\n\n"));
-    }
-    let errors = problems.0.iter().filter(|p| p.severity == Severity::Error).count();
-    if errors > 0 {
-        let plural = if errors == 1 { "" } else { "s" };
-        out.push_str(&format!("{errors} error{plural}; no answer\n"));
     }
     out
 }
@@ -34,6 +40,18 @@ pub fn problems_json(
     problems: &Diagnostics,
     text_of: &dyn Fn(&str) -> Option<String>,
 ) -> Value {
+    json!({
+        "schema": "supernode.problems/1",
+        "version": version,
+        "problems": listed(problems, text_of),
+    })
+}
+
+/// Each problem with its place.
+pub(crate) fn listed(
+    problems: &Diagnostics,
+    text_of: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Value> {
     let one = |problem: &Diagnostic| {
         let place = problem.label.as_ref().and_then(|label| {
             let text = text_of(&label.file).filter(|text| !text.is_empty())?;
@@ -51,11 +69,7 @@ pub fn problems_json(
             "hint": problem.hint,
         })
     };
-    json!({
-        "schema": "supernode.problems/1",
-        "version": version,
-        "problems": problems.0.iter().map(one).collect::<Vec<_>>(),
-    })
+    problems.0.iter().map(one).collect()
 }
 
 /// `text` without what a terminal acts on: control characters, but for tabs and ends of lines, and marks

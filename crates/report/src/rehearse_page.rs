@@ -3,6 +3,7 @@
 use crate::page::pictures::{Ranged, Swing, ratios, stacked, tornado};
 use crate::page::{Fact, Html, Mark, Page, Row, Rows, Scale, Table, data, text};
 use crate::sheet::{assumed_figures, overfull_words, phase_list, plan_line};
+use diagnostic::Diagnostics;
 use engine::{FlowAnswer, Interval, Rehearsal, StageAnswer};
 use scenario::Scenario;
 use serde_json::Value;
@@ -50,6 +51,16 @@ pub fn check_page(json: &Value, scenario: &Scenario, rehearsal: &Rehearsal) -> S
         page.section(&format!("Stage of {} tokens", stage.job.sequence));
         page.say(&format!("Plan: {}.", plan_line(stage)));
         memory(&mut page, scenario, stage);
+    }
+    page.finish(json)
+}
+
+/// The page of a plan that is not legal; `json` as [`crate::illegal_json`] gives it.
+pub fn illegal_page(json: &Value, name: &str, problems: &Diagnostics) -> String {
+    let mut page = Page::new(name, "the plan is not legal");
+    for problem in &problems.0 {
+        let hint = problem.hint.as_ref().map(|hint| format!(" {hint}.")).unwrap_or_default();
+        page.say(&format!("{}.{hint}", problem.message));
     }
     page.finish(json)
 }

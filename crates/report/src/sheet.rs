@@ -1,6 +1,7 @@
 //! The answer sheet.
 
 use crate::table::{aligned, bar, row};
+use catalog::Kind;
 use engine::{Interval, Overfull, Rehearsal, StageAnswer};
 use scenario::Scenario;
 use std::fmt::Write;
@@ -247,5 +248,16 @@ fn assumed(scenario: &Scenario, rehearsal: &Rehearsal) -> String {
     for (path, figure) in assumed_figures(scenario, rehearsal) {
         let _ = writeln!(out, "  {path}: {figure}");
     }
+    let machine = &rehearsal.machine;
+    let used = [
+        (Kind::Cluster, "clusters", &machine.cluster.id),
+        (Kind::Calibration, "calibrations", &machine.calibration.id),
+        (Kind::Stack, "stacks", &machine.stack.id),
+        (Kind::Recipe, "recipes", &scenario.recipe.id),
+    ];
+    let shipped = used.iter().filter(|(kind, _, id)| catalog::text(*kind, id).is_some());
+    let names: Vec<String> = shipped.map(|(_, word, id)| format!("{word}/{id}")).collect();
+    let _ =
+        writeln!(out, "  `supernode catalog show` has every figure's source: {}", names.join(", "));
     out
 }

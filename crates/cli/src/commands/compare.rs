@@ -2,7 +2,7 @@
 
 use crate::args::PageFormat;
 use crate::commands::campaign::{PlanChoice, Playing, bar, with_threads};
-use crate::commands::{Answer, json, reading_text, scenario_text, stamp, with_texts};
+use crate::commands::{Answer, beside, json, reading_text, scenario_text, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use campaign::{Asked, Contender, Equal, Terms, at_equal, contend};
 use catalog::{Cluster, Kind};
@@ -151,7 +151,7 @@ fn groups(args: &CompareArgs) -> Result<Asking, Failure> {
     {
         let set = parse_set(file, text)
             .map_err(|problems| Failure { problems, texts: vec![(file.clone(), text.clone())] })?;
-        return of_set(&set, text.clone());
+        return of_set(file, &set, text.clone());
     }
     let mut entries = Vec::new();
     let mut texts = String::new();
@@ -196,10 +196,10 @@ fn text_of(name: &str) -> Result<(String, String), Failure> {
     scenario_text(name)
 }
 
-fn of_set(set: &Set, mut text: String) -> Result<Asking, Failure> {
+fn of_set(file: &str, set: &Set, mut text: String) -> Result<Asking, Failure> {
     let mut groups = Vec::new();
     for (name, base) in &set.runs {
-        let (loaded, _) = with_texts(base, &[])?;
+        let (loaded, _) = with_texts(&beside(file, base), &[])?;
         text.push_str(&loaded.text);
         let mut entries = Vec::new();
         let known = |id: &str| {

@@ -137,3 +137,92 @@ fn a_broken_port_never_makes_a_measured_collective_faster() {
     let dead = time(&["--fail", "port:0/scale-out/0"]);
     assert!(whole <= slower && slower <= dead && whole < dead, "{whole} {slower} {dead}");
 }
+
+fn no_arguments_have_formats_too() {
+    let value = json(&["--format", "json"]);
+    assert_eq!(value["schema"], "supernode.rehearse/1");
+    assert!(answer(&["--format", "html"]).starts_with("<!doctype html>"));
+}
+
+#[test]
+fn an_illegal_plan_is_an_answer() {
+    let asked = ["plan", "check", "llama-3.1-405b-on-h100", "--set", "plan.tensor=7"];
+    let check = |more: &[&str]| {
+        let output = run(Path::new("."), &[&asked[..], more].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let value: Value = serde_json::from_str(&check(&["--format", "json"])).expect("JSON");
+    assert_eq!(value["schema"], "supernode.plan-check/1");
+    assert_eq!((&value["legal"], &value["fits"]), (&false.into(), &Value::Null));
+    assert_eq!(value["scenario"], "Llama 3.1 405B on 16,384 H100");
+    let why = value["problems"].as_array().expect("reasons");
+    assert!(why.iter().any(|p| p["message"].as_str().is_some_and(|m| m.contains("heads"))));
+    assert!(why.iter().all(|p| p["line"].as_u64().is_some()), "{why:?}");
+    assert!(check(&[]).contains("The plan is not legal."));
+    assert!(check(&["--format", "html"]).contains("the plan is not legal"));
+    // A file that says something else is still at fault.
+    let unknown = run(Path::new("."), &[&asked[..], &["--set", "plan.x=1"]].concat());
+    assert_eq!(unknown.status.code(), Some(2));
+    let legal = json(&["plan", "check", "llama-3.1-405b-on-h100", "--format", "json"]);
+    assert_eq!((&legal["legal"], &legal["problems"]), (&true.into(), &Value::Array(Vec::new())));
+}
+
+#[test]
+fn everything_listed_with_figures_can_be_shown() {
+    let list = json(&["catalog", "list", "--format", "json"]);
+    let mut count = 0;
+    for kind in
+        ["chips", "clusters", "recipes", "calibrations", "stacks", "reliability", "economics"]
+    {
+        for id in list[kind].as_array().expect(kind) {
+            let name = format!("{kind}/{}", id.as_str().expect("an id"));
+            let shown = json(&["catalog", "show", &name, "--format", "json"]);
+            assert!(shown["figures"].as_object().is_some_and(|f| !f.is_empty()), "{name}");
+            count += 1;
+        }
+    }
+    assert!(count > 80, "{count}");
+    // What a rehearsal names can be followed to its source.
+    let main = json(&["rehearse", "--format", "json"]);
+    let sheet = answer(&[]);
+    for (kind, key) in [("calibration", "calibrations"), ("stack", "stacks")] {
+        let used = format!("{key}/{}", main[kind].as_str().expect("an id"));
+        assert!(sheet.contains(&used), "{used} is not named");
+        let shown = json(&["catalog", "show", &used, "--format", "json"]);
+        for driver in main["stages"][0]["drivers"].as_array().expect("drivers") {
+            let path = driver["path"].as_str().expect("a path");
+            let there = shown["figures"].get(path).is_some();
+            assert!(there || !path.starts_with(&format!("{kind}.")), "{path} is not in {used}");
+        }
+    }
+    assert!(answer(&["catalog", "show", "calibrations/h100"]).contains("gemm bf16"));
+}
+
+#[test]
+fn converted_programs_keep_their_groups() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("groups");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let node = r#"{"id": 0, "name": "a", "after": [], "work": {"collective":
+        {"operation": "all_reduce", "bytes": 1048576, "group": "pair"}}}"#;
+    let program = format!(
+        r#"{{"schema": "supernode.trace-program/1", "ranks": 4, "groups": {{"pair": [[0, 1]]}},
+        "traces": [{{"ranks": [[0, 1]], "nodes": [{node}]}}, {{"ranks": [[2, 3]], "nodes": []}}]}}"#
+    );
+    std::fs::write(folder.join("p.json"), program).expect("written");
+    let go = |words: &[&str]| {
+        let output = run(&folder, &[&["trace"], words].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = go(&["convert", "p.json", "-o", "a.%d.et"]);
+    assert!(code == Some(0) && said.contains("--groups a.groups.json"), "{said}");
+    let machine = ["--network", "ring:4@50GB/s,500ns"];
+    let (code, said) = go(&[&["run", "a.%d.et"], &machine[..]].concat());
+    assert!(code == Some(2) && said.contains("--groups"), "{said}");
+    let given = ["--groups", "a.groups.json"];
+    let (code, said) = go(&[&["run", "a.%d.et"], &machine[..], &given[..]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    std::fs::write(folder.join("ring.xml"), "<algo/>").expect("written");
+    let (code, said) = go(&["convert", "ring.xml", "-o", "b.json"]);
+    assert!(code == Some(2) && said.contains("MSCCL"), "{said}");
+}
