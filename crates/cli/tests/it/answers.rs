@@ -138,6 +138,7 @@ fn a_broken_port_never_makes_a_measured_collective_faster() {
     assert!(whole <= slower && slower <= dead && whole < dead, "{whole} {slower} {dead}");
 }
 
+#[test]
 fn no_arguments_have_formats_too() {
     let value = json(&["--format", "json"]);
     assert_eq!(value["schema"], "supernode.rehearse/1");
