@@ -181,24 +181,8 @@ fn by_scheme(
     {
         return found.map(|f| Some(affected(network, &f, operation, scheme, n, bytes)));
     }
-    let flows = match scheme {
-        Scheme::Direct if operation != Operation::Of(Collective::SendRecv) => n * n,
-        Scheme::Pairwise | Scheme::OneShot => n * n,
-        // Up to four transfers a pair, few of which fold.
-        Scheme::Concurrent if operation == Operation::Of(Collective::AllToAll) => 16 * n * n,
-        Scheme::MultiRing => n * group.fan.iter().find(|f| **f > 1).unwrap_or(&1),
-        Scheme::Hierarchical | Scheme::Crossed | Scheme::Concurrent => {
-            n * group.fan.iter().max().unwrap_or(&1)
-        }
-        _ => n,
-    };
-    if flows > MAX_FLOWS {
-        return Err(Diagnostic::error(
-            "collective::size",
-            format!("{flows} flows one by one are more than {MAX_FLOWS}"),
-        )
-        .hint("a group of all chips of a regular network is folded; this one is not"));
-    }
+    let hint = "a group of all chips of a regular network is folded; this one is not";
+    few_enough(group, operation, scheme, hint)?;
     let Some(patterns) = steps(network, group, operation, scheme, bytes) else { return Ok(None) };
     if to_beat.is_some_and(|best_ps| least_ps(network, &patterns) > best_ps) {
         return Ok(None);
@@ -216,6 +200,32 @@ fn by_scheme(
         sum.add(network, pattern, &folded, &outcome, received, unfolded);
     }
     Ok(Some(sum.cost(scheme)))
+}
+
+/// Refuses what would lay out too many flows, before any is.
+fn few_enough(
+    group: &Placed,
+    operation: Operation,
+    scheme: Scheme,
+    hint: &str,
+) -> Result<(), Diagnostic> {
+    let n = group.members.len() as u64;
+    let flows = match scheme {
+        Scheme::Direct if operation != Operation::Of(Collective::SendRecv) => n * n,
+        Scheme::Pairwise | Scheme::OneShot => n * n,
+        // Up to four transfers a pair, few of which fold.
+        Scheme::Concurrent if operation == Operation::Of(Collective::AllToAll) => 16 * n * n,
+        Scheme::MultiRing => n * group.fan.iter().find(|f| **f > 1).unwrap_or(&1),
+        Scheme::Hierarchical | Scheme::Crossed | Scheme::Concurrent => {
+            n * group.fan.iter().max().unwrap_or(&1)
+        }
+        _ => n,
+    };
+    if flows > MAX_FLOWS {
+        let message = format!("{flows} flows one by one are more than {MAX_FLOWS}");
+        return Err(Diagnostic::error("collective::size", message).hint(hint));
+    }
+    Ok(())
 }
 
 /// All-pairs exchanges of everyone, from one source's flows.
@@ -387,6 +397,7 @@ pub fn unfolded(
     bytes: f64,
 ) -> Result<(u64, u64), Diagnostics> {
     check(network, group, bytes)?;
+    few_enough(group, operation, scheme, "fewer ranks, or folded rather than one by one")?;
     let patterns = steps(network, group, operation, scheme, bytes).ok_or_else(|| {
         Diagnostic::error("collective::scheme", "this scheme cannot run the operation")
     })?;
