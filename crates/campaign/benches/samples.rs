@@ -51,6 +51,7 @@ fn sixty_days() -> Run {
         evaluation_every_ns: 0,
         evaluation_ns: 0,
         limit_ns: u64::MAX / 4,
+        window: false,
     }
 }
 

@@ -211,6 +211,7 @@ impl Campaign {
                 || work.saturating_mul(20).saturating_add(nanoseconds(31_536_000.0)),
                 nanoseconds,
             ),
+            window: self.window_s.is_some(),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::counts::Counts;
 use crate::money::Prices;
 use crate::planning::{Planned, planned};
 use crate::prepare::{Asked, economics, prepare};
-use crate::sample::{Sample, endless, sample};
+use crate::sample::{Sample, samples};
 use crate::summary::{Summary, quantile, summarize};
 use catalog::{Chip, Cluster, Dtype};
 use diagnostic::{Diagnostic, Diagnostics};
@@ -72,11 +72,7 @@ pub fn contend(name: &str, scenario: &Scenario, terms: Terms) -> Result<Contende
         if terms.plan { planned(scenario)? } else { (scenario.clone(), Vec::new()) };
     let rehearsal = rehearse(&scenario)?;
     let campaign = prepare(&scenario, &rehearsal, terms.asked)?;
-    let samples: Vec<Sample> =
-        (0..terms.samples).map(|index| sample(&campaign, terms.seed, index)).collect();
-    if let Some(problem) = endless(&campaign, &samples) {
-        return Err(problem.into());
-    }
+    let samples = samples(&campaign, terms.seed, terms.samples)?;
     let summary = summarize(&campaign, &samples);
     let listed = catalog::cluster(&scenario.cluster.id);
     let grown = listed.is_ok_and(|c| c.chips < scenario.cluster.chips);

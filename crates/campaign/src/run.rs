@@ -126,6 +126,8 @@ pub struct Run {
     pub evaluation_ns: u64,
     /// Give up when the wall clock passes this. Nanoseconds.
     pub limit_ns: u64,
+    /// Whether that is a window that is asked about, rather than what only a run without end comes to.
+    pub window: bool,
 }
 
 impl Run {

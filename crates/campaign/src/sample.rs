@@ -4,7 +4,7 @@ use crate::account::Account;
 use crate::campaign::Campaign;
 use crate::money::Bill;
 use crate::run::NS;
-use crate::simulate::simulate;
+use crate::simulate::{MOST_EVENTS, simulate};
 use crate::strikes::Strikes;
 use diagnostic::Diagnostic;
 
@@ -17,6 +17,8 @@ pub struct Sample {
     pub strikes: Vec<u64>,
     /// Whether all of the run's work was done.
     pub finished: bool,
+    /// Whether it was given up before its end or its limit; see [`crate::Outcome::cut`].
+    pub cut: bool,
     /// Tokens trained.
     pub tokens: f64,
     /// Model FLOPs of them.
@@ -65,6 +67,7 @@ pub fn played(campaign: &Campaign, choice: &[f64], seed: u64, index: u64) -> Sam
         account: outcome.account,
         strikes: outcome.strikes,
         finished: outcome.finished,
+        cut: outcome.cut,
         tokens,
         flops,
         chips: used.chips,
@@ -76,19 +79,52 @@ pub fn played(campaign: &Campaign, choice: &[f64], seed: u64, index: u64) -> Sam
 /// Largest share of samples that may never end: 95th percentiles are then still of runs that do.
 pub const CUT: f64 = 0.05;
 
-/// Why `samples` answer nothing: more than [`CUT`] of them were cut off, failing faster than they
-/// recover. In a window every sample answers.
-pub fn endless(campaign: &Campaign, samples: &[Sample]) -> Option<Diagnostic> {
-    let unfinished = samples.iter().filter(|s| !s.finished).count();
-    if campaign.window_s.is_some() || unfinished as f64 <= CUT * samples.len() as f64 {
-        return None;
+/// Whether `sample` says nothing of how `campaign` goes: it did not come to its end, or, in a window, not to
+/// the end of that.
+pub fn unanswered(campaign: &Campaign, sample: &Sample) -> bool {
+    match campaign.window_s {
+        Some(_) => sample.cut,
+        None => !sample.finished,
     }
-    let message = format!(
-        "{unfinished} of {} runs of `{}` never come to their end",
-        samples.len(),
-        campaign.name
-    );
-    let hint = "they fail faster than they recover: check the rates, the restart and the spares, or ask \
-                for a window: `--set campaign.window=\"54 day\"`";
-    Some(Diagnostic::error("campaign::endless", message).hint(hint))
+}
+
+/// How many of `count` samples may be [`unanswered`]; with one more there is no answer, whatever the others
+/// come to.
+pub fn allowed(campaign: &Campaign, count: u64) -> u64 {
+    if campaign.window_s.is_some() { 0 } else { (CUT * count as f64) as u64 }
+}
+
+/// The samples from 0 to `count`, drawn one by one.
+///
+/// # Errors
+/// [`endless`], as soon as more are [`unanswered`] than are [`allowed`].
+pub fn samples(campaign: &Campaign, seed: u64, count: u64) -> Result<Vec<Sample>, Diagnostic> {
+    let mut left = allowed(campaign, count);
+    let one = |index| {
+        let sample = sample(campaign, seed, index);
+        if unanswered(campaign, &sample) {
+            left = left.checked_sub(1).ok_or_else(|| endless(campaign))?;
+        }
+        Ok(sample)
+    };
+    (0..count).map(one).collect()
+}
+
+/// Why there is no answer where more samples are [`unanswered`] than are [`allowed`]: they fail faster than they
+/// recover.
+pub fn endless(campaign: &Campaign) -> Diagnostic {
+    let (name, share) = (&campaign.name, 100.0 * CUT);
+    let (message, hint) = if campaign.window_s.is_some() {
+        (
+            format!("a run of `{name}` has more than {MOST_EVENTS} events in its window"),
+            "check the rates and how often it is evaluated, or ask for a shorter window",
+        )
+    } else {
+        (
+            format!("more than {share} % of the runs of `{name}` never come to their end"),
+            "they fail faster than they recover: check the rates, the restart and the spares, or ask for a \
+             window: `--set campaign.window=\"54 day\"`",
+        )
+    };
+    Diagnostic::error("campaign::endless", message).hint(hint)
 }

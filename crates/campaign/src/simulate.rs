@@ -18,7 +18,19 @@ pub struct Outcome {
     pub strikes: Vec<u64>,
     /// Whether all work was done before [`Run::limit_ns`].
     pub finished: bool,
+    /// Whether it was given up before either; what was left until the limit then counts as restarts.
+    pub cut: bool,
 }
+
+/// Events after which a run is given up: ten thousand times what months on thousands of chips have.
+pub const MOST_EVENTS: u64 = 1 << 22;
+
+/// Events between two looks at whether a run that is played to its end gets anywhere.
+const LOOK: u64 = 1 << 16;
+
+/// A run is given up that would take this many times its limit at the pace of all its events so far: a
+/// hundred and sixty times the work, or more.
+const HOPELESS: f64 = 8.0;
 
 /// Plays `run` against `strikes`.
 ///
@@ -31,10 +43,14 @@ pub struct Outcome {
 pub fn simulate(run: &Run, strikes: Strikes) -> Outcome {
     let mut state = State::new(run, strikes);
     let finished = state.play();
+    let cut = !finished && state.now < run.limit_ns;
+    if cut {
+        state.spend(Cause::Restart, run.limit_ns - state.now);
+    }
     let account = state.account;
     assert_eq!(account.total(), state.now, "the account does not sum to the wall clock");
     assert_eq!(account.of(Cause::Useful), state.work, "kept work is not what was done");
-    Outcome { account, strikes: state.counts, finished }
+    Outcome { account, strikes: state.counts, finished, cut }
 }
 
 /// A checkpoint that can be, or soon can be, restarted from.
@@ -88,6 +104,9 @@ struct State<'a> {
     strikes: Strikes,
     account: Account,
     counts: Vec<u64>,
+    /// What was handled so far, each host that is taken out and each pause that is looked through by itself.
+    events: u64,
+    next_look: u64,
     /// Wall clock.
     now: u64,
     /// Useful work kept so far.
@@ -121,6 +140,8 @@ impl<'a> State<'a> {
             strikes,
             account: Account::default(),
             counts: vec![0; run.processes.len()],
+            events: 0,
+            next_look: LOOK,
             now: 0,
             work: 0,
             segment: 0,
@@ -146,7 +167,8 @@ impl<'a> State<'a> {
     fn play(&mut self) -> bool {
         let total = self.run.work_ns();
         while self.work < total {
-            if self.now >= self.run.limit_ns {
+            self.events += 1;
+            if self.now >= self.run.limit_ns || self.events > MOST_EVENTS || self.hopeless(total) {
                 return false;
             }
             let event = self.next_event();
@@ -166,6 +188,16 @@ impl<'a> State<'a> {
             }
         }
         true
+    }
+
+    /// Looked at now and then: after so many events chance is averaged out.
+    fn hopeless(&mut self, total: u64) -> bool {
+        if self.run.window || self.events < self.next_look {
+            return false;
+        }
+        self.next_look = self.events + LOOK;
+        let share = self.work as f64 / total as f64;
+        self.now as f64 > HOPELESS * self.run.limit_ns as f64 * share
     }
 
     fn spend(&mut self, cause: Cause, ns: u64) {
@@ -399,6 +431,7 @@ impl<'a> State<'a> {
     /// Replaces `hosts`, or goes on without, or waits.
     fn take_out(&mut self, hosts: u64) {
         let recovery = self.run.recovery;
+        self.events += hosts + self.pauses.len() as u64;
         for _ in 0..hosts {
             self.repairs.push_back(self.now + recovery.repair_ns);
         }

@@ -5,7 +5,7 @@
 //! `FILE`, a Parquet file, by a rename: it is there whole or not at all.
 
 use crate::output::Failure;
-use campaign::{Account, Bill, Campaign, Cause, Sample, sample};
+use campaign::{Account, Bill, Campaign, Cause, Sample, allowed, endless, sample, unanswered};
 use diagnostic::Diagnostic;
 use indicatif::ProgressBar;
 use parquet::data_type::{DoubleType, Int64Type};
@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Samples that the cores draw before they are written.
@@ -33,26 +34,44 @@ pub struct Wanted<'a> {
 }
 
 /// All samples in order of index.
+///
+/// # Errors
+/// A file that cannot be read or written; [`endless`], as soon as that is certain: whichever samples came
+/// first, more are unanswered than are allowed.
 pub fn drawn(wanted: &Wanted<'_>, progress: &ProgressBar) -> Result<Vec<Sample>, Failure> {
     let processes = processes(wanted.campaign).len();
     let mut log = wanted.keep.map(|file| Log::open(file, wanted, processes)).transpose()?;
     let mut samples = log.as_mut().map(|log| std::mem::take(&mut log.read)).unwrap_or_default();
     progress.set_position(samples.len() as u64);
-    while (samples.len() as u64) < wanted.count {
+    let (campaign, allowed) = (wanted.campaign, allowed(wanted.campaign, wanted.count));
+    let lost = AtomicU64::new(0);
+    let answers = |sample: &Sample| {
+        let one = u64::from(unanswered(campaign, sample));
+        lost.fetch_add(one, Ordering::Relaxed) + one <= allowed
+    };
+    let mut certain = !samples.iter().all(answers);
+    while !certain && (samples.len() as u64) < wanted.count {
         let from = samples.len() as u64;
         let to = (from + CHUNK).min(wanted.count);
-        let chunk: Vec<Sample> = (from..to)
-            .into_par_iter()
-            .map(|index| sample(wanted.campaign, wanted.seed, index))
-            .collect();
+        let one = |index| Some(sample(campaign, wanted.seed, index)).filter(answers);
+        let Some(chunk) = (from..to).into_par_iter().map(one).collect::<Option<Vec<Sample>>>()
+        else {
+            certain = true;
+            break;
+        };
         if let Some(log) = &mut log {
             log.append(&chunk)?;
         }
         samples.extend(chunk);
         progress.set_position(to);
     }
+    if certain {
+        // Only a tidy folder depends on it.
+        let _ = log.map(|log| fs::remove_file(&log.partial));
+        return Err(endless(campaign).into());
+    }
     if let Some(log) = log {
-        log.finish(wanted.campaign, &samples)?;
+        log.finish(campaign, &samples)?;
     }
     Ok(samples)
 }
@@ -82,6 +101,9 @@ impl Log {
         }
         let partial = format!("{file}.partial");
         let header: Vec<u8> = header(wanted).iter().flat_map(|word| word.to_le_bytes()).collect();
+        if fs::metadata(&partial).is_ok_and(|found| !found.is_file()) {
+            return Err(crate::whole_file::cannot_write(&partial, &"it is no plain file"));
+        }
         let found = fs::read(&partial).unwrap_or_default();
         // A log that a kill cut within its header holds nothing.
         let (samples, good) = if found.len() < header.len() {
@@ -133,7 +155,8 @@ fn cannot_write(file: &str, error: &std::io::Error) -> Failure {
 fn words(sample: &Sample) -> Vec<u64> {
     let mut words = sample.account.0.to_vec();
     words.extend(&sample.strikes);
-    words.push(u64::from(sample.finished) | u64::from(sample.bill.is_some()) << 1);
+    let flags = [sample.finished, sample.bill.is_some(), sample.cut];
+    words.push(flags.iter().rev().fold(0, |word, flag| word << 1 | u64::from(*flag)));
     let plain = [sample.tokens, sample.flops, sample.chips, sample.energy_j];
     words.extend(plain.map(f64::to_bits));
     let bill = sample.bill.unwrap_or_default();
@@ -175,6 +198,7 @@ fn sample_of(body: &[u8], processes: usize) -> Sample {
         account: Account(std::array::from_fn(word)),
         strikes: (0..processes).map(|i| word(causes + i)).collect(),
         finished: flags & 1 == 1,
+        cut: flags & 4 == 4,
         tokens: float(0),
         flops: float(1),
         chips: float(2),
@@ -264,6 +288,7 @@ mod tests {
             account: Account(std::array::from_fn(|i| i as u64 * 1_000 + k)),
             strikes: vec![k, 2 * k],
             finished: k.is_multiple_of(2),
+            cut: k.is_multiple_of(5),
             tokens: 1e12,
             flops: 2e24,
             chips: 8_192.0,

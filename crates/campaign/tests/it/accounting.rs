@@ -1,7 +1,7 @@
 //! Every nanosecond has one cause, whatever strikes.
 
 use crate::trace::plain;
-use campaign::{Cause, Checkpoints, Run, Segment, Strikes, share, simulate};
+use campaign::{Cause, Checkpoints, MOST_EVENTS, Run, Segment, Strikes, share, simulate};
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -85,4 +85,28 @@ fn streams_are_independent_of_their_neighbours() {
     let before = first(&run);
     run.processes[4].mean_ns = 1e18;
     assert_eq!(before, first(&run), "a process moved another's stream");
+}
+
+/// Every process strikes every nanosecond, or a pause comes every nanosecond of work: playing stops, and what is
+/// left until the limit has its cause too.
+#[test]
+fn what_never_gets_anywhere_is_given_up() {
+    for (every, window) in [(0, false), (0, true), (1, false), (1, true)] {
+        let mut run = plain();
+        (run.evaluation_every_ns, run.evaluation_ns) = (every, 1_000_000);
+        if every == 0 {
+            run.processes.iter_mut().for_each(|process| process.mean_ns = 1e-9);
+        }
+        run.window = window;
+        let outcome = simulate(&run, Strikes::random(&run, 1, 0));
+        assert!(outcome.cut && !outcome.finished);
+        assert_eq!(outcome.account.total(), run.limit_ns);
+        let most = if window { MOST_EVENTS } else { MOST_EVENTS / 32 };
+        assert!(outcome.strikes.iter().sum::<u64>() <= most);
+    }
+    // A limit that is reached is no cut.
+    let mut run = plain();
+    run.limit_ns = SECOND;
+    let outcome = simulate(&run, Strikes::random(&run, 1, 0));
+    assert!(!outcome.cut && !outcome.finished);
 }

@@ -46,6 +46,7 @@ pub fn plain() -> Run {
         evaluation_every_ns: 0,
         evaluation_ns: 0,
         limit_ns: 100_000 * SECOND,
+        window: false,
     }
 }
 

@@ -4,9 +4,7 @@ use crate::args::PageFormat;
 use crate::commands::{Answer, json, stamp, with_texts};
 use crate::output::{Done, Failure, deliver};
 use crate::samples::{Wanted, drawn};
-use campaign::{
-    Asked, Bar, Campaign, Held, Sample, endless, holds, planned, prepare, summarize, tornado,
-};
+use campaign::{Asked, Bar, Campaign, Held, Sample, holds, planned, prepare, summarize, tornado};
 use clap::{Args, ValueEnum};
 use diagnostic::Diagnostic;
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -110,9 +108,6 @@ pub fn campaign(args: &CampaignArgs) -> Answer {
         let hash = xxh3_64(format!("{stamp:?} {asked:?} {:?}", args.plan).as_bytes());
         drawn(&Wanted { campaign: &campaign, seed: args.playing.seed, count, keep, hash }, &bar)
     })??;
-    if let Some(problem) = endless(&campaign, &samples) {
-        return Err(problem.into());
-    }
     let summary = summarize(&campaign, &samples);
     let (medians, bars) = tornado(&campaign, args.playing.seed);
     let held = claim
