@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use diagnostic::{Diagnostic, Diagnostics, counted};
 use fabric::Network;
 use std::collections::BTreeMap;
+use std::path::Path;
 use trace::{OnInfraGraph, OnNetwork, TraceProgram};
 use units::{Unit, parse_quantity};
 
@@ -114,8 +115,12 @@ fn rank_files(files: &[String]) -> Result<Vec<String>, Diagnostic> {
         && let Some((before, after)) = pattern.split_once("%d")
     {
         let names = (0..1_u64 << 20).map(|rank| format!("{before}{rank}{after}"));
-        let found: Vec<String> =
-            names.take_while(|name| std::path::Path::new(name).is_file()).collect();
+        let found: Vec<String> = names.take_while(|name| Path::new(name).is_file()).collect();
+        if let Some(later) = beyond(before, after, found.len() as u64) {
+            let text = format!("there is no file `{before}{}{after}`", found.len());
+            let hint = format!("`{before}{later}{after}` is there: give the file of every rank");
+            return Err(Diagnostic::error("cli::file", text).hint(hint));
+        }
         if found.is_empty() {
             let text = format!("there is no file `{before}0{after}`");
             return Err(Diagnostic::error("cli::file", text));
@@ -141,6 +146,20 @@ fn rank_files(files: &[String]) -> Result<Vec<String>, Diagnostic> {
         return Err(Diagnostic::error("cli::file", text).hint("give the file of every rank, once"));
     }
     Ok(numbered.into_iter().map(|(_, name)| name).collect())
+}
+
+/// The lowest number beyond `from` of a file `before`, number, `after`: what a gap in the numbers leaves.
+fn beyond(before: &str, after: &str, from: u64) -> Option<u64> {
+    let (folder, begin) = before.rsplit_once('/').map_or((".", before), |(f, b)| (f, b));
+    let folder = if before.starts_with('/') && folder.is_empty() { "/" } else { folder };
+    let end = after.split('/').next().unwrap_or_default();
+    let number = |entry: std::io::Result<std::fs::DirEntry>| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        let digits = name.strip_prefix(begin)?.strip_suffix(end)?;
+        let number = digits.parse::<u64>().ok().filter(|n| *n > from && n.to_string() == digits)?;
+        Path::new(&format!("{before}{number}{after}")).is_file().then_some(number)
+    };
+    std::fs::read_dir(folder).ok()?.filter_map(number).min()
 }
 
 fn program(input: &Input) -> Result<(TraceProgram, String), Failure> {
