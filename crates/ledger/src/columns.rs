@@ -41,7 +41,7 @@ pub(crate) struct Fields(BTreeMap<String, String>);
 /// Reads a table's rows.
 ///
 /// # Errors
-/// Missing columns (all at once), and lines that are cut off.
+/// Missing columns (all at once), lines that are cut off, and no line at all.
 pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Fields>, Diagnostics> {
     let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let header: Vec<String> = match reader.headers() {
@@ -72,6 +72,9 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Fields>, Diagnostics> {
                 format!("line {} has not the header's {} cells", number + 2, header.len()),
             )),
         }
+    }
+    if rows.is_empty() && !problems.has_errors() {
+        problems.push(problem(file, "no row below the header".to_owned()));
     }
     problems.into_result(rows)
 }

@@ -17,6 +17,7 @@ mod stack;
 mod stages;
 mod summary;
 mod target;
+mod understood;
 
 pub use groups::Group;
 pub use orders::Order;

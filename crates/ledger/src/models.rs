@@ -63,6 +63,9 @@ fn built(name: &str, layers: usize, fields: &Fields) -> Result<Architecture, Str
     if kv_heads == 0 || head_dim == 0 {
         return Err("`kv_heads` or `head_dim` is 0".to_owned());
     }
+    if !heads.is_multiple_of(kv_heads) {
+        return Err(format!("`kv_heads` is {kv_heads}, which do not divide {heads} heads"));
+    }
     let gpt = name.starts_with("gpt") || name.starts_with("megatron");
     let gated = !PLAIN.iter().any(|p| name.starts_with(p));
     let attention = Attention::Grouped {
@@ -89,6 +92,11 @@ fn built(name: &str, layers: usize, fields: &Fields) -> Result<Architecture, Str
         }),
         _ => None,
     };
+    if let Some(Ffn::Moe { experts, topk, .. }) = moe
+        && topk > experts
+    {
+        return Err(format!("`topk` is {topk} of {experts} experts"));
+    }
     let dense_layers = fields.count("dense_layers")?.unwrap_or(0) as usize;
     let ffn = |i: usize| match moe {
         Some(moe) if i >= dense_layers => Ok(moe),

@@ -44,6 +44,12 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         }
     };
     let data = fill(tensor.saturating_mul(context).saturating_mul(pipeline), "TP·CP·PP")?;
+    // Some tables count replicas alone, others every rank that shares no block: the first is a part of
+    // the second.
+    let stated = fields.degree("DP")?;
+    if !data.is_multiple_of(stated) {
+        return Err(format!("`DP` is {stated}; TP·CP·PP leave {data} ranks of {chips} chips"));
+    }
     let expert_data =
         fill(expert_tensor.saturating_mul(expert).saturating_mul(pipeline), "ETP·EP·PP")?;
     let zero = zero(&zero_text)?;

@@ -9,6 +9,7 @@ use crate::stack::stack;
 use crate::stages::stage_blocks;
 use crate::summary::{Summary, summarize};
 use crate::target::measured;
+use crate::understood::understood;
 use catalog::{Kind, Recipe};
 use diagnostic::Diagnostics;
 use engine::{Estimate, FlowOptions, Gap, Machine, estimate, flow, interval};
@@ -315,6 +316,7 @@ fn predict(fields: &Fields, row: &mut Row, by: By) -> Result<(), String> {
 
 /// The program and machine of a row; fills in what is measured and the peak memory.
 fn ready(fields: &Fields, row: &mut Row) -> Result<Ready, String> {
+    understood(fields)?;
     let chips = fields.needed("n_chips")?;
     let (sequence, batch) = (fields.needed("seq")?, fields.needed("GBS")?);
     let model = architecture(fields)?;
