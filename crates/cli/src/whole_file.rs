@@ -172,11 +172,13 @@ pub fn cannot_write(file: &str, error: &dyn std::fmt::Display) -> Failure {
 }
 
 /// From here on Ctrl-C and a polite kill end the program as they would have, after what is under way
-/// is taken away and that is said.
+/// is taken away and that is said; a file that grows beyond the user's limit is a write that fails.
 pub fn answer_signals() {
     #[cfg(unix)]
     {
-        use signal_hook::consts::{SIGINT, SIGTERM};
+        use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+        // Whoever answers it is told by the write: what the flag holds is of no use.
+        let _ = signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default());
         // Without it a signal ends the program as ever, and `.partial` files stay.
         let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else {
             return;
