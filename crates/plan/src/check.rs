@@ -1,6 +1,6 @@
 //! Whether a plan is legal: both grids, the batch, the schedule, the model's own divisibilities.
 
-use crate::{Plan, Zero};
+use crate::{FullBlocks, Plan, Zero};
 use model::{Architecture, Attention, Ffn};
 use program::Schedule;
 
@@ -30,6 +30,7 @@ pub fn violations(
     schedule(plan, batch_sequences, &mut found);
     stages(plan, model, &mut found);
     offload(plan, model, &mut found);
+    recompute(plan, model, &mut found);
     widths(plan, model, &mut found);
     found
 }
@@ -46,6 +47,17 @@ fn offload(plan: &Plan, model: &Architecture, found: &mut Vec<Violation>) {
             message,
             Some(format!("at most {}", blocks.saturating_sub(1))),
         );
+    }
+}
+
+/// A stage recomputes blocks that it has; how many that are differs by stage, so the model's are the bound.
+fn recompute(plan: &Plan, model: &Architecture, found: &mut Vec<Violation>) {
+    let blocks = (model.layers.len() + model.mtp.len()) as u64;
+    if let FullBlocks::PerStage(n) = plan.recompute.blocks
+        && n > blocks
+    {
+        let hint = Some("fewer, or all of them: `plan.recompute = \"full\"`".to_owned());
+        push(found, "recompute", format!("{n} blocks a stage; the model has {blocks}"), hint);
     }
 }
 

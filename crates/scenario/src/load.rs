@@ -89,10 +89,15 @@ fn read(
     } else {
         Some(None)
     };
-    let chips = if root.has("chips") { root.take_positive("chips") } else { None };
-    let sequence = if root.has("sequence") { root.take_positive("sequence") } else { None };
-    let batch =
-        if root.has("batch_sequences") { root.take_positive("batch_sequences") } else { None };
+    let mut understood = true;
+    let mut asked = |key: &str| {
+        let given = root.has(key);
+        let count = given.then(|| root.take_positive(key)).flatten();
+        understood &= given == count.is_some();
+        count
+    };
+    let (chips, sequence) = (asked("chips"), asked("sequence"));
+    let batch = asked("batch_sequences");
     let calibration = if root.has("calibration") {
         part(&mut root, "calibration", |value| calibration(value, files)).map(Some)
     } else {
@@ -118,6 +123,10 @@ fn read(
     for key in plan.missing() {
         let message = format!("`plan.{key}` is missing");
         reader.report(Diagnostic::error("catalog::missing-key", message), plan_span.clone());
+    }
+    if !understood {
+        // What the plan is checked against is not what was meant.
+        return None;
     }
     let (model, recipe) = (model?, recipe?);
     if let Some(warning) = other_model(&recipe, &model) {

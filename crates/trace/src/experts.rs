@@ -9,7 +9,7 @@ const MOST_EXPERTS: usize = 65_536;
 /// routing trace: one line for every token sent to an expert. Lines of the same expert add up.
 ///
 /// # Errors
-/// Every line that is neither, at its place in the text.
+/// Every line that is neither, at its place in the text; no line below the header.
 ///
 /// ```
 /// let histogram = "expert,tokens\n0,30\n2,10\n";
@@ -55,6 +55,10 @@ pub fn read(file: &str, text: &str) -> Result<Vec<f64>, Diagnostics> {
             sums.resize(number + 1, 0.0);
         }
         sums[number] += count;
+    }
+    if sums.is_empty() && !problems.has_errors() {
+        // Not the same as balanced loads, which are what runs without a file.
+        problems.push(bad("no expert below the header".to_owned(), 0, ""));
     }
     // A file of another kind would give a problem a line.
     problems.0.truncate(20);

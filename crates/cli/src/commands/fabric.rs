@@ -36,9 +36,7 @@ pub struct Fabric {
     /// nccl-tests' size, or a sweep by doubling: `1MiB..1GiB`
     #[arg(long, value_name = "B[..B2]", default_value = "1GiB")]
     pub bytes: String,
-    /// ring, multi-ring, tree, halving-doubling, nhr, direct, pairwise, hierarchical, crossed,
-    /// one-shot, in-network or switch-tree [default: the fastest]
-    #[arg(long, value_name = "WORD")]
+    #[arg(long, value_name = "WORD", help = schemes())]
     pub algorithm: Option<String>,
     /// Of a dispatch or combine: routed experts
     #[arg(long, value_name = "E", default_value = "256", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -62,6 +60,13 @@ pub struct Fabric {
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+}
+
+/// The algorithms, for the help.
+fn schemes() -> String {
+    let words = SCHEMES.map(|(_, word)| word);
+    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    format!("{} or {last} [default: the fastest]", others.join(", "))
 }
 
 /// What the arguments mean.

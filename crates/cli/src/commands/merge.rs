@@ -115,7 +115,21 @@ fn lacking(run: &Value) -> Option<&'static str> {
     let word = |key: &&&str| !run[**key].is_string();
     let wrong =
         COUNTS.iter().find(count).or_else(|| ["name", "model", "cluster"].iter().find(word));
-    wrong.copied().or_else(|| (!run["leaders"].is_array()).then_some("leaders"))
+    wrong.copied().or_else(|| match run["leaders"].as_array() {
+        Some(leaders) => leaders.iter().find_map(unlike_a_plan),
+        None => Some("leaders"),
+    })
+}
+
+/// The first key of a leader that holds no figure of a plan: no step takes less than no time.
+fn unlike_a_plan(leader: &Value) -> Option<&'static str> {
+    const KEYS: [(&str, &str); 3] = [
+        ("step_s", "leaders.step_s"),
+        ("tokens_per_s", "leaders.tokens_per_s"),
+        ("peak_bytes", "leaders.peak_bytes"),
+    ];
+    let wrong = |(key, _): &&(&str, &str)| !leader[*key].as_f64().is_some_and(|x| x > 0.0);
+    KEYS.iter().find(wrong).map(|(_, path)| *path)
 }
 
 /// The parts of one run's space as the run: plans added up, and the best of all parts, each of another

@@ -7,6 +7,7 @@ mod deepseek;
 mod dense;
 mod fields;
 mod moe;
+mod twice;
 
 use diagnostic::{Diagnostic, Diagnostics, nearest};
 use serde_json::{Map, Value};
@@ -58,6 +59,11 @@ const MOST_PARAMETERS: f64 = 9_007_199_254_740_992.0;
 pub fn parse_config(name: &str, file: &str, json: &str) -> Result<Architecture, Diagnostics> {
     let object: Map<String, Value> =
         serde_json::from_str(json).map_err(|e| syntax_error(file, json, &e))?;
+    if let Some(span) = twice::twice(json) {
+        let message = format!("{} is given twice", json[span.clone()].replace('"', "`"));
+        let hint = "readers would take the last and drop the others: keep the one that is meant";
+        return Err(Diagnostic::error("model::json", message).at(file, span).hint(hint).into());
+    }
     let mut fields = Fields::new(&object, file, json);
     let model_type = fields.word("model_type");
     fields.check()?;
