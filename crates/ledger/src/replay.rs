@@ -97,7 +97,7 @@ pub struct Row {
 impl Row {
     /// Whether its source states everything.
     pub fn is_full(&self) -> bool {
-        self.complete.starts_with("full")
+        self.complete.split([' ', '(']).next() == Some("full")
     }
 
     /// Whether the measured step lies in the predicted interval, if both are known.

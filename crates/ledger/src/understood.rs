@@ -40,18 +40,21 @@ const MEASURED: [&str; 7] = [
 
 /// Columns of words: one of the first list is how a cell begins, or one of the second is in it. A column
 /// whose words choose something is read where it is chosen (`recompute`, `zero_fsdp`, `attn_type`).
-const WORDS: [(&str, &[&str], &[&str]); 6] = [
+const WORDS: [(&str, &[&str], &[&str]); 5] = [
     ("SP", &["yes", "no", "attention sequence parallel"], &[]),
     // Eight-bit integers are run as the sixteen-bit format beside them.
     ("precision", &["16-bit"], &["fp16", "bf16", "fp8", "float8", "fp4", "int8"]),
-    ("overlap", &["none"], &["overlap", "mc2", "async", "coc", "dualpipe"]),
+    (
+        "overlap",
+        &["no"],
+        &["overlap", "grad-reduce", "param-gather", "prefetch", "async", "mc2", "coc", "dualpipe"],
+    ),
     (
         "cuda_graph",
-        &["none", "not set", "per layer"],
+        &["no", "off", "per layer"],
         &["full", "attn", "mlp", "mamba", "moe_router", "moe_preprocess"],
     ),
-    ("dispatcher", &["all-to-all", "alltoall"], &["hybridep", "deepep"]),
-    ("complete", &["mostly (", "partial (", "layer-level"], &[]),
+    ("dispatcher", &["all-to-all", "alltoall", "allgather"], &["hybridep", "deepep"]),
 ];
 
 /// Refuses a row with a cell that is not what its column holds.
@@ -71,8 +74,7 @@ pub(crate) fn understood(fields: &Fields) -> Result<(), String> {
         let text = fields.lower(column);
         let known = text.is_empty()
             || begins.iter().any(|word| text.starts_with(word))
-            || within.iter().any(|word| text.contains(word))
-            || column == "complete" && text == "full";
+            || within.iter().any(|word| text.contains(word));
         if !known {
             return Err(format!("`{column}` is `{}`, a word not known", fields.text(column)));
         }

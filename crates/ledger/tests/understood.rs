@@ -39,7 +39,6 @@ fn a_row_that_contradicts_itself_is_not_replayed() {
         ("cuda_graph", "perhaps"),
         ("overlap", "zzz"),
         ("dispatcher", "zzz"),
-        ("complete", "fully maybe"),
         ("recompute", "sometimes"),
     ] {
         let row = row(&[(column, cell)]);
@@ -47,6 +46,8 @@ fn a_row_that_contradicts_itself_is_not_replayed() {
         let reason = row.reason.expect("a reason");
         assert!(reason.contains(&format!("`{column}`")), "{column} = {cell}: {reason}");
     }
+    assert!(!row(&[("complete", "fully maybe")]).is_full());
+    assert!(row(&[("overlap", "grad-reduce, param-gather")]).reason.is_none());
     let experts = [("n_experts", "8"), ("topk", "9"), ("moe_ffn", "4096")];
     assert_eq!(row(&experts).reason.as_deref(), Some("`topk` is 9 of 8 experts"));
 }
