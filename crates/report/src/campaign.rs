@@ -184,8 +184,8 @@ fn head(answer: &CampaignAnswer<'_>) -> String {
     let c = &campaign.counts;
     let prices =
         campaign.economics.as_ref().map_or_else(String::new, |e| format!(", prices: {}", e.name));
-    let over: String =
-        campaign.overfull.iter().map(|o| format!("  {}\n", overfull_words(o))).collect();
+    let over: Vec<String> = campaign.overfull.iter().map(overfull_words).collect();
+    let over = if over.is_empty() { String::new() } else { format!("  {}\n", over.join("\n  ")) };
     format!(
         "{}\n{over}  {} chips, {:.0} hosts, {:.0} cables, {:.0} optical modules, {:.0} switches, {} spare \
          hosts\n  rates: {}, a failure every {}{prices}\n  a checkpoint of {} every {} ({}, stalls {}, durable after {})\n",
