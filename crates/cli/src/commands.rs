@@ -64,7 +64,7 @@ fn rehearse_by_events(args: &Rehearse) -> Answer {
     let (rehearsal, answers) = flow::rehearse(&args.flow, scenario)?;
     let main = &answers[rehearsal.main];
     let answer = || {
-        let hashed = [&[loaded.text.clone()], &main.disturbed[..]].concat().join("\n");
+        let hashed = [std::slice::from_ref(&loaded.text), &main.disturbed[..]].concat().join("\n");
         let stamp = stamp("supernode.rehearse/1", &hashed);
         report::flow_json(&stamp, scenario, &rehearsal, &answers)
     };

@@ -94,9 +94,10 @@ pub fn fabric(args: &Fabric) -> Result<Done, Failure> {
     let failed = |problems| Failure { problems, texts: Vec::new() };
     let (faults, question) = problems.into_result((faults, question)).map_err(failed)?;
     let whole = Network::new(topology).map_err(plain)?;
-    let broken = match faults.is_empty() {
-        true => None,
-        false => Some(whole.clone().with_faults(&faults).map_err(failed)?),
+    let broken = if faults.is_empty() {
+        None
+    } else {
+        Some(whole.clone().with_faults(&faults).map_err(failed)?)
     };
     let hashed = format!("{text}\n{}", args.fail.join("\n"));
     match question {
