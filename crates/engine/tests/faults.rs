@@ -114,6 +114,7 @@ fn a_broken_link_costs_what_its_graph_says() {
         ("chips", "512"),
         ("plan.expert", "8"),
         ("plan.overlap", "[\"pipeline\"]"),
+        ("plan.virtual_pipeline", "1"),
         ("batch_sequences", "512"),
     ];
     let job = step(&load("qwen3-235b-on-atlas-950", &sets));

@@ -49,10 +49,11 @@ const DEGREES: [[u64; 5]; 6] = [
 ];
 
 /// Options of a plan by number.
-fn options(which: usize, innermost: bool) -> String {
+fn options(which: usize, place: usize) -> String {
     let zero = [0, 1, 3][which % 3];
     let overlap = if which.is_multiple_of(2) { "overlap = []" } else { OVERLAP };
-    format!("zero = {zero}\npipeline_innermost = {innermost}\n{overlap}")
+    let place = ["", "pipeline_innermost = true", "pipeline_before_data = true"][place];
+    format!("zero = {zero}\n{place}\n{overlap}")
 }
 
 fn assert_folds(degrees: [u64; 5], schedule: &str, micro_batches: u64, options: &str) {
@@ -77,7 +78,7 @@ fn folding_changes_nothing() {
     for (schedule, word) in program::Schedule::WORDS {
         for degrees in DEGREES {
             if degrees[3] == 1 || schedule == program::Schedule::OneFOneB {
-                assert_folds(degrees, word, 2 * degrees[2].max(2), &options(1, false));
+                assert_folds(degrees, word, 2 * degrees[2].max(2), &options(1, 0));
             }
         }
     }
@@ -92,19 +93,19 @@ proptest! {
         layout in 0_usize..6,
         more in 0_u64..3,
         option in 0_usize..6,
-        innermost in any::<bool>(),
+        place in 0_usize..3,
     ) {
         let degrees = DEGREES[layout];
         // Interleaving is 1F1B with virtual stages.
         let schedule = program::Schedule::WORDS[which % 8].1;
         let schedule = if degrees[3] > 1 { "1f1b" } else { schedule };
-        assert_folds(degrees, schedule, (2 + more) * degrees[2].max(2), &options(option, innermost));
+        assert_folds(degrees, schedule, (2 + more) * degrees[2].max(2), &options(option, place));
     }
 }
 
 #[test]
 fn the_same_step_runs_the_same_way() {
-    let (program, machine) = job(64, DEGREES[0], "dualpipe", 8, &options(1, false)).expect("legal");
+    let (program, machine) = job(64, DEGREES[0], "dualpipe", 8, &options(1, 0)).expect("legal");
     let options = FlowOptions { recorded: true, explained: true, ..FlowOptions::default() };
     let answer = || flow(&program, &machine, &options).expect("a good program");
     assert_eq!(answer(), answer());
@@ -113,7 +114,7 @@ fn the_same_step_runs_the_same_way() {
 #[test]
 fn no_step_is_shorter_than_its_bounds() {
     for (schedule, word) in program::Schedule::WORDS {
-        let (program, machine) = job(64, DEGREES[0], word, 8, &options(1, false)).expect("legal");
+        let (program, machine) = job(64, DEGREES[0], word, 8, &options(1, 0)).expect("legal");
         let options = FlowOptions { recorded: true, explained: true, ..FlowOptions::default() };
         let answer = flow(&program, &machine, &options).expect("a good program");
         let timeline = &answer.timeline;

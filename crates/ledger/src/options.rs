@@ -88,6 +88,7 @@ pub(crate) fn plan(fields: &Fields, chips: u64) -> Result<Plan, String> {
         deduplicated_dispatch: dispatcher.contains("hybridep") || dispatcher.contains("deepep"),
         routing_gathered: dispatcher.contains("hybridep"),
         pipeline_innermost: false,
+        pipeline_before_data: false,
         stage_blocks: None,
     };
     Ok(mapped)

@@ -87,6 +87,17 @@ fn grids(plan: &Plan, ranks: u64, found: &mut Vec<Violation>) {
             );
         }
     }
+    if plan.pipeline_before_data {
+        let key = "pipeline_before_data";
+        if plan.pipeline_innermost {
+            push(found, key, "pipeline ranks are innermost already".to_owned(), None);
+        }
+        if plan.expert > 1 && plan.expert_tensor != plan.tensor {
+            let (own, tensor) = (plan.expert_tensor, plan.tensor);
+            let message = format!("experts cut over {own} ranks would lie across pipeline ranks");
+            push(found, key, message, Some(format!("`plan.expert_tensor = {tensor}`")));
+        }
+    }
     if let Some(limit) = plan.shard_group {
         let group = plan.data.saturating_mul(plan.context);
         if plan.zero == Zero::None {

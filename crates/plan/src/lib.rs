@@ -84,6 +84,10 @@ pub struct Plan {
     pub routing_gathered: bool,
     /// Whether pipeline ranks are neighbours (`pipeline` innermost) instead of far apart.
     pub pipeline_innermost: bool,
+    /// Whether pipeline ranks come right after tensor ranks, before context, expert and data ranks
+    /// (Llama 3's order, Megatron's `--use-tp-pp-dp-mapping`), so that stages are near each other and
+    /// replicas far apart.
+    pub pipeline_before_data: bool,
     /// Blocks on each stage, if not cut evenly.
     pub stage_blocks: Option<Vec<u64>>,
 }
@@ -189,11 +193,19 @@ impl Plan {
     /// Every communication group with its stride in rank order.
     ///
     /// Tensor ranks are neighbours, then context, then data; experts are neighbours inside the same
-    /// block. Pipeline ranks are farthest apart unless `pipeline_innermost`.
+    /// block. Pipeline ranks are farthest apart unless `pipeline_innermost` or `pipeline_before_data`.
     pub fn groups(&self) -> Vec<Group> {
-        let base = if self.pipeline_innermost { self.pipeline } else { 1 };
-        let pipeline_stride =
-            if self.pipeline_innermost { 1 } else { self.tensor * self.context * self.data };
+        // Between two tensor ranks that are next to each other, and between two blocks of them.
+        let (base, block) = match (self.pipeline_innermost, self.pipeline_before_data) {
+            (true, _) => (self.pipeline, self.pipeline),
+            (false, true) => (1, self.pipeline),
+            (false, false) => (1, 1),
+        };
+        let pipeline_stride = match (self.pipeline_innermost, self.pipeline_before_data) {
+            (true, _) => 1,
+            (false, true) => self.tensor,
+            (false, false) => self.tensor * self.context * self.data,
+        };
         let whole = self.context * self.data;
         let shards = match self.zero {
             Zero::None => whole,
@@ -202,12 +214,12 @@ impl Plan {
         let group = |axis, size, stride| Group { axis, size, stride };
         vec![
             group(Axis::Tensor, self.tensor, base),
-            group(Axis::Context, self.context, base * self.tensor),
-            group(Axis::Data, shards, base * self.tensor),
-            group(Axis::Replica, self.context * self.data / shards, base * self.tensor * shards),
+            group(Axis::Context, self.context, block * self.tensor),
+            group(Axis::Data, shards, block * self.tensor),
+            group(Axis::Replica, self.context * self.data / shards, block * self.tensor * shards),
             group(Axis::ExpertTensor, self.expert_tensor, base),
-            group(Axis::Expert, self.expert, base * self.expert_tensor),
-            group(Axis::ExpertData, self.expert_data, base * self.expert_tensor * self.expert),
+            group(Axis::Expert, self.expert, block * self.expert_tensor),
+            group(Axis::ExpertData, self.expert_data, block * self.expert_tensor * self.expert),
             group(Axis::Pipeline, self.pipeline, pipeline_stride),
         ]
     }

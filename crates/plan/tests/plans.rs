@@ -1,7 +1,7 @@
 //! Plans: every violation at once, and memory that adds up.
 
 use catalog::Recipe;
-use model::{Architecture, Tag};
+use model::{Architecture, Axis, Tag};
 use plan::{FullBlocks, Layout, Plan, Recompute, Shape, Zero, lower, memory, violations};
 use program::{Overlap, Schedule};
 
@@ -48,6 +48,7 @@ fn plan() -> Plan {
         deduplicated_dispatch: false,
         routing_gathered: false,
         pipeline_innermost: false,
+        pipeline_before_data: false,
         stage_blocks: None,
     }
 }
@@ -293,4 +294,15 @@ fn adapters_stand_beside_the_layers_that_have_them() {
     // Queries, keys and values; output; gate and up; down.
     assert!(adapters(&everywhere) >= 4, "{}", adapters(&everywhere));
     assert_eq!(adapters(&Plan { adapters_on_qkv: true, ..everywhere }), 1);
+}
+
+#[test]
+fn llama_3_has_its_stages_near_each_other_and_its_replicas_apart() {
+    let near = Plan { pipeline: 16, pipeline_before_data: true, ..dense_plan() };
+    let stride = |axis| near.groups().iter().find(|g| g.axis == axis).expect("a group").stride;
+    let axes = [Axis::Tensor, Axis::Pipeline, Axis::Data].map(stride);
+    assert_eq!(axes, [1, 8, 8 * 16]);
+    let cut = Plan { expert: 8, expert_tensor: 1, ..near };
+    let found = violations(&cut, &model("mixtral-8x7b"), 2048, 2048, 8192);
+    assert!(found.iter().any(|v| v.key == "pipeline_before_data"), "{found:?}");
 }

@@ -34,6 +34,7 @@ pub(crate) struct PlanTable {
     deduplicated_dispatch: Option<bool>,
     routing_gathered: Option<bool>,
     pipeline_innermost: Option<bool>,
+    pipeline_before_data: Option<bool>,
     stage_blocks: Option<Vec<u64>>,
     /// Where each key's value stands, also of one that could not be read.
     spans: Vec<(String, Range<usize>)>,
@@ -88,6 +89,7 @@ impl PlanTable {
         read.deduplicated_dispatch = switch("deduplicated_dispatch");
         read.routing_gathered = switch("routing_gathered");
         read.pipeline_innermost = switch("pipeline_innermost");
+        read.pipeline_before_data = switch("pipeline_before_data");
         read.zero = table.has("zero").then(|| zero(&mut table)).flatten();
         if table.has("schedule") {
             let words = Schedule::WORDS.map(|(s, w)| (s, w));
@@ -149,6 +151,7 @@ impl PlanTable {
             deduplicated_dispatch: over.deduplicated_dispatch.or(self.deduplicated_dispatch),
             routing_gathered: over.routing_gathered.or(self.routing_gathered),
             pipeline_innermost: over.pipeline_innermost.or(self.pipeline_innermost),
+            pipeline_before_data: over.pipeline_before_data.or(self.pipeline_before_data),
             stage_blocks: over.stage_blocks.clone().or_else(|| self.stage_blocks.clone()),
             spans: over.spans.iter().chain(&self.spans).cloned().collect(),
         }
@@ -191,6 +194,7 @@ impl PlanTable {
             deduplicated_dispatch: self.deduplicated_dispatch.unwrap_or(false),
             routing_gathered: self.routing_gathered.unwrap_or(false),
             pipeline_innermost: self.pipeline_innermost.unwrap_or(false),
+            pipeline_before_data: self.pipeline_before_data.unwrap_or(false),
             stage_blocks: self.stage_blocks.clone(),
         })
     }

@@ -43,7 +43,8 @@ impl Problem {
             ranks: scenario.ranks,
             sequence: job.sequence,
             batch_sequences: job.batch_sequences,
-            base: job.plan.clone(),
+            // Where pipeline ranks lie between others is not searched.
+            base: Plan { pipeline_before_data: false, ..job.plan.clone() },
             memory_bytes: scenario.cluster.chip.memory.value * (1.0 - guard),
         })
     }

@@ -133,6 +133,7 @@ fn problem(dice: &mut Dice) -> Problem {
         fused_loss: dice.flip(),
         deduplicated_dispatch: dice.flip(),
         routing_gathered: dice.flip(),
+        pipeline_before_data: false,
         pipeline_innermost: false,
         stage_blocks: None,
     };

@@ -129,7 +129,7 @@ fn table(plan: &Plan, base: Option<&Plan>) -> Table {
             table[key] = toml_edit::value(of(plan).cast_signed());
         }
     }
-    let switches: [Key<bool>; 8] = [
+    let switches: [Key<bool>; 9] = [
         ("sequence_parallel", |p| p.sequence_parallel),
         ("graphs", |p| p.graphs),
         ("unfused_attention", |p| p.unfused_attention),
@@ -138,6 +138,7 @@ fn table(plan: &Plan, base: Option<&Plan>) -> Table {
         ("deduplicated_dispatch", |p| p.deduplicated_dispatch),
         ("routing_gathered", |p| p.routing_gathered),
         ("pipeline_innermost", |p| p.pipeline_innermost),
+        ("pipeline_before_data", |p| p.pipeline_before_data),
     ];
     for (key, of) in switches {
         let changed = base.map_or(of(plan), |base| of(base) != of(plan));

@@ -54,7 +54,8 @@ pub(super) struct Grid {
     tensor: u64,
     context: u64,
     experts: u64,
-    pipeline_innermost: bool,
+    /// Between a rank and the same of the next stage.
+    apart: u64,
 }
 
 impl Grid {
@@ -66,17 +67,14 @@ impl Grid {
         let experts = size(Axis::Expert) * size(Axis::ExpertTensor);
         let block = lcm(tensor * context, experts).min(width);
         let pipeline = program.group(Axis::Pipeline);
-        let pipeline_innermost = pipeline.size > 1 && pipeline.stride == 1;
-        Self { stages, width, block, tensor, context, experts, pipeline_innermost }
+        let apart = if pipeline.size > 1 { pipeline.stride.max(1) } else { width };
+        Self { stages, width, block, tensor, context, experts, apart }
     }
 
     /// Stage of a rank and its place in it.
     pub(super) fn place(&self, rank: u64) -> (u64, u64) {
-        if self.pipeline_innermost {
-            (rank % self.stages, rank / self.stages)
-        } else {
-            (rank / self.width, rank % self.width)
-        }
+        let (turn, place) = (rank / self.apart, rank % self.apart);
+        (turn % self.stages, turn / self.stages * self.apart + place)
     }
 
     /// Blocks of a stage.

@@ -43,10 +43,10 @@ impl Loads {
             return Err(bad(format!("{experts} experts do not divide over {ranks} ranks")));
         }
         let load = |held: &[f64]| held.iter().sum::<f64>() / sum * ranks as f64;
-        // Where pipeline ranks are neighbours, places are as many ranks apart.
+        // Where pipeline ranks stand between expert ranks, places are as many ranks apart.
         let stages = program.ranks / width.max(1);
-        let innermost = program.group(Axis::Pipeline).stride == 1 && stages > 1;
-        let stride = if innermost { group.stride / stages } else { group.stride };
+        let between = program.group(Axis::Pipeline).stride < group.stride && stages > 1;
+        let stride = if between { group.stride / stages } else { group.stride };
         Ok(Self { by_holder: tokens.chunks(each).map(load).collect(), stride: stride.max(1) })
     }
 

@@ -57,7 +57,12 @@ fn degrees(line: &mut Line, plan: &Plan, experts: bool) {
     if plan.sequence_parallel {
         line.flag("--sequence-parallel");
     }
-    if plan.pipeline_innermost && plan.pipeline > 1 {
+    if plan.pipeline_before_data && plan.pipeline > 1 {
+        line.flag("--use-tp-pp-dp-mapping");
+        if plan.context * plan.expert > 1 {
+            line.lost("pipeline ranks before context and expert ranks: they come after those");
+        }
+    } else if plan.pipeline_innermost && plan.pipeline > 1 {
         if plan.tensor * plan.context * plan.expert * plan.expert_tensor == 1 {
             line.flag("--use-tp-pp-dp-mapping");
         } else {

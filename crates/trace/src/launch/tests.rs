@@ -120,6 +120,7 @@ prop_compose! {
             deduplicated_dispatch,
             routing_gathered: deduplicated_dispatch && gathered,
             pipeline_innermost: innermost && rare.1 == 0,
+            pipeline_before_data: false,
             stage_blocks: None,
         }
     }

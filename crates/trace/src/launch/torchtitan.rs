@@ -98,8 +98,8 @@ fn degrees(line: &mut Line, plan: &Plan) {
     }
     let sequence = if plan.sequence_parallel { "enable" } else { "no_enable" };
     line.flag(&format!("--parallelism.{sequence}_sequence_parallel"));
-    if plan.pipeline_innermost && plan.pipeline > 1 {
-        line.lost("pipeline ranks as nearest neighbours: they are farthest apart");
+    if (plan.pipeline_innermost || plan.pipeline_before_data) && plan.pipeline > 1 {
+        line.lost("pipeline ranks near each other: they are farthest apart");
     }
 }
 

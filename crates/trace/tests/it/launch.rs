@@ -138,6 +138,7 @@ fn drawn(draws: &mut Draws, scenario: &Scenario) -> Plan {
         deduplicated_dispatch: moe && draws.below(4) == 0,
         routing_gathered: draws.below(2) == 0,
         pipeline_innermost: pipeline > 1 && draws.below(8) == 0,
+        pipeline_before_data: false,
         stage_blocks,
     }
 }

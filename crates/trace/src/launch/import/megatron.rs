@@ -224,6 +224,8 @@ fn plan(a: &mut Arguments<'_>, draft: &mut Draft, framework: Framework, d: &Degr
     if a.flag("--use-tp-pp-dp-mapping") {
         if d.tensor * d.context == 1 && expert == 1 {
             set(draft, "pipeline_innermost", true);
+        } else if d.context * expert == 1 {
+            set(draft, "pipeline_before_data", true);
         } else {
             a.warn("pipeline ranks between expert and data ranks: taken as farthest apart".into());
         }
