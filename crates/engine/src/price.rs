@@ -149,7 +149,8 @@ pub fn price(program: &Program, machine: &Machine) -> Prices {
 }
 
 /// Forward, input-gradient and weight-gradient cost of one operator on `machine`; the host launches
-/// nothing of the classes that are `recorded`, but for [`model::AFTER_DISPATCH`]; `frozen` weights have no gradients to write operands for.
+/// nothing of the classes that are `recorded`, but for [`model::AFTER_DISPATCH`]; `frozen` weights have no
+/// gradients to write operands for.
 pub fn operator_costs(
     operator: &Operator,
     (recorded, frozen): (&[Class], bool),

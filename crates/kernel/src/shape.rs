@@ -5,7 +5,8 @@ use catalog::Dtype;
 use model::Work;
 
 /// Least width of a shared key-value head whose queries gather their keys: the latent of DeepSeek's
-/// sparse attention (V3.2, V4), for which Megatron-LM has no other fused kernels. Kernels of narrower shared heads read whole runs of keys.
+/// sparse attention (V3.2, V4), for which Megatron-LM has no other fused kernels. Kernels of narrower
+/// shared heads read whole runs of keys.
 const GATHERED_WIDTH: f64 = 512.0;
 
 /// What one pass of an operator asks of the chip.

@@ -133,8 +133,9 @@ pub enum Pass {
 /// Causal attention of whole sequences by the kernels of training; in blocks of one sequence and
 /// head layout.
 ///
-/// A shared head of 512 and more is left out: its training gathers keys. Backward kernels of narrow operands work through all keys before a window too (GB200, cuDNN 9.19:
-/// 44 ms in FP8 where BF16 takes 4), so they say nothing of the shape and are left out.
+/// A shared head of 512 and more is left out: its training gathers keys. Backward kernels of narrow
+/// operands work through all keys before a window too (GB200, cuDNN 9.19: 44 ms in FP8 where BF16
+/// takes 4), so they say nothing of the shape and are left out.
 pub fn training(
     table: &Table,
     machine: &Machine,
@@ -167,21 +168,30 @@ pub fn training(
     let point = |(shape, measured_s): (&[u64; 7], &f64)| {
         let [batch, seq, heads, kv_heads, d_qk, d_v, window] = shape.map(|v| v as f64);
         let work = causal(batch, seq, (heads, kv_heads), (d_qk, d_v), window);
-        let load = match pass {
-            Pass::Forward => load(&work, dtype),
-            Pass::Backward => data_load(&work, dtype),
-        };
-        Point {
-            parts: vec![machine.part(&load, dtype, None)],
-            terms: Vec::new(),
-            other_s: machine.fixed_s,
-            measured_s: *measured_s,
-            block: block(&shape[1..]),
-            operator,
-            starts: 0.0,
-        }
+        trained((&work, dtype, pass), machine, (*measured_s, block(&shape[1..]), operator))
     };
     Ok(fastest.iter().map(point).collect())
+}
+
+/// One measured pass of attention as trained.
+fn trained(
+    (work, dtype, pass): (&Work, Dtype, Pass),
+    machine: &Machine,
+    (measured_s, block, operator): (f64, u64, &'static str),
+) -> Point {
+    let load = match pass {
+        Pass::Forward => load(work, dtype),
+        Pass::Backward => data_load(work, dtype),
+    };
+    Point {
+        parts: vec![machine.part(&load, dtype, None)],
+        terms: Vec::new(),
+        other_s: machine.fixed_s,
+        starts: 0.0,
+        measured_s,
+        block,
+        operator,
+    }
 }
 
 /// Attention to gathered keys, every query as many; in blocks of one sequence and head layout.
@@ -210,19 +220,7 @@ pub fn gathered(
     let point = |(shape, measured_s): (&[u64; 6], &f64)| {
         let [batch, seq, heads, d_qk, d_v, keys] = shape.map(|v| v as f64);
         let work = gathered_work((batch * seq, heads), (d_qk, d_v), keys);
-        let load = match pass {
-            Pass::Forward => load(&work, dtype),
-            Pass::Backward => data_load(&work, dtype),
-        };
-        Point {
-            parts: vec![machine.part(&load, dtype, None)],
-            terms: Vec::new(),
-            other_s: machine.fixed_s,
-            starts: 0.0,
-            measured_s: *measured_s,
-            block: block(&shape[1..]),
-            operator,
-        }
+        trained((&work, dtype, pass), machine, (*measured_s, block(&shape[1..]), operator))
     };
     Ok(fastest.iter().map(point).collect())
 }
